@@ -1,0 +1,10 @@
+//go:build !linux
+
+package daemon
+
+import (
+	"os/exec"
+	"syscall"
+)
+
+func setDeathSignal(*exec.Cmd, syscall.Signal) {}

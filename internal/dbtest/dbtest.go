@@ -1,0 +1,200 @@
+// Package dbtest gives a test a fresh, migrated database of each kind: a SQLite
+// file, and a PostgreSQL database on the server that QUITRENT_TEST_POSTGRES names
+// or on a throw-away cluster of the installed binaries.
+package dbtest
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+	"github.com/uptrace/bun/dialect/sqlitedialect"
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/quitrent/quitrent/internal/id"
+	"github.com/quitrent/quitrent/internal/pgtest"
+)
+
+// Migrate is what every package exports under that name.
+type Migrate = func(context.Context, *bun.DB) error
+
+// Each runs fn as the subtests "sqlite" and "postgres", each on an empty
+// database to which the migrations have been applied. Without a PostgreSQL server
+// the second is skipped, and fails where CI is set.
+func Each(t *testing.T, fn func(t *testing.T, db *bun.DB), migrations ...Migrate) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { fn(t, SQLite(t, migrations...)) })
+	t.Run("postgres", func(t *testing.T) { fn(t, Postgres(t, migrations...)) })
+}
+
+// SQLite is a new database file.
+func SQLite(t testing.TB, migrations ...Migrate) *bun.DB {
+	t.Helper()
+	return open(t, "file:"+filepath.Join(t.TempDir(), "test.db"), migrations)
+}
+
+// SQLiteOneConn is a new database file behind a pool of one connection: whatever
+// asks the pool for a second one while it holds the first waits for ever.
+func SQLiteOneConn(t testing.TB, migrations ...Migrate) *bun.DB {
+	t.Helper()
+	db := SQLite(t)
+	db.SetMaxOpenConns(1)
+	migrate(t, db, migrations)
+	return db
+}
+
+// Postgres is a new database on the test server.
+func Postgres(t testing.TB, migrations ...Migrate) *bun.DB {
+	t.Helper()
+	return open(t, create(t, ""), migrations)
+}
+
+// PostgresSchema is a new database in which search_path puts the given schema
+// first and leaves public out.
+func PostgresSchema(t testing.TB, schema string, migrations ...Migrate) *bun.DB {
+	t.Helper()
+	return open(t, create(t, schema), migrations)
+}
+
+func open(t testing.TB, dsn string, migrations []Migrate) *bun.DB {
+	t.Helper()
+	db, err := Open(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close(); closePool(db) })
+	dsns.Store(db.DB, dsn)
+	migrate(t, db, migrations)
+	return db
+}
+
+func migrate(t testing.TB, db *bun.DB, migrations []Migrate) {
+	t.Helper()
+	for _, m := range migrations {
+		if err := m(t.Context(), db); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+var (
+	dsns  sync.Map // *sql.DB → DSN
+	pools sync.Map // *sql.DB → *pgxpool.Pool, which closing the former leaves open
+)
+
+func closePool(db *bun.DB) {
+	if p, ok := pools.LoadAndDelete(db.DB); ok {
+		p.(*pgxpool.Pool).Close()
+	}
+}
+
+// DSN is what Open, in another process too, needs to reach the same database.
+func DSN(db *bun.DB) string {
+	dsn, _ := dsns.Load(db.DB)
+	return dsn.(string)
+}
+
+// Open is a pool on a database of this package, set up as the README tells hosts
+// to set theirs up.
+func Open(dsn string) (*bun.DB, error) {
+	if path, ok := strings.CutPrefix(dsn, "file:"); ok {
+		db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)")
+		if err != nil {
+			return nil, err
+		}
+		return bun.NewDB(db, sqlitedialect.New()), nil
+	}
+	cfg, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, err
+	}
+	cfg.MaxConns = 16
+	cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
+	if err != nil {
+		return nil, err
+	}
+	db := stdlib.OpenDBFromPool(pool)
+	db.SetMaxIdleConns(0)
+	pools.Store(db, pool)
+	return bun.NewDB(db, pgdialect.New()), nil
+}
+
+// server is the URL of the test server's superuser, found once per test binary.
+var server = sync.OnceValues(func() (string, error) {
+	if u := os.Getenv("QUITRENT_TEST_POSTGRES"); u != "" {
+		return u, nil
+	}
+	u, stop, err := pgtest.Start(context.Background()) // ends with this process
+	if err == nil {
+		stopServer = stop
+	}
+	return u, err
+})
+
+// stopServer ends the cluster that server started and removes its folder. A
+// package without Main leaves the folder to the next cluster's start.
+var stopServer = func() {}
+
+// create makes a database of its own for t and returns its URL.
+func create(t testing.TB, schema string) string {
+	t.Helper()
+	root, err := server()
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("PostgreSQL is not tested: %v", err)
+		}
+		t.Skipf("PostgreSQL is not tested: %v; make test installs it, QUITRENT_TEST_POSTGRES names a server", err)
+	}
+	ctx := context.Background()
+	admin, err := pgx.Connect(ctx, root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = admin.Close(ctx) }()
+	name := id.New("t")
+	if _, err := admin.Exec(ctx, "CREATE DATABASE "+name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { drop(root, name) })
+	u, err := url.Parse(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/" + name
+	if schema != "" {
+		inside, err := pgx.Connect(ctx, u.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = inside.Close(ctx) }()
+		if _, err := inside.Exec(ctx, "CREATE SCHEMA "+pgx.Identifier{schema}.Sanitize()); err != nil {
+			t.Fatal(err)
+		}
+		q := u.Query()
+		q.Set("search_path", schema)
+		u.RawQuery = q.Encode()
+	}
+	return u.String()
+}
+
+func drop(root, name string) {
+	ctx := context.Background()
+	admin, err := pgx.Connect(ctx, root)
+	if err != nil {
+		return // the server went first
+	}
+	defer func() { _ = admin.Close(ctx) }()
+	_, _ = admin.Exec(ctx, fmt.Sprintf("DROP DATABASE IF EXISTS %s WITH (FORCE)", name))
+}

@@ -1,0 +1,172 @@
+// Package pgtest starts a throw-away PostgreSQL cluster from the binaries that
+// are installed, as root too, where initdb refuses.
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/quitrent/quitrent/internal/daemon"
+)
+
+// ErrNoBinaries says that no initdb was found.
+var ErrNoBinaries = errors.New("no PostgreSQL binaries found (Debian: apt-get install postgresql)")
+
+// Start makes a cluster in a folder of its own, listening on loopback, and
+// returns the URL of its superuser's database. The server dies with this
+// process; stop ends it earlier and removes the folder.
+func Start(ctx context.Context) (url string, stop func(), err error) {
+	bin, err := binaries()
+	if err != nil {
+		return "", nil, err
+	}
+	sweep()
+	// Not t.TempDir: its parent is closed to the user that runs the server.
+	dir, err := os.MkdirTemp("", "quitrent-postgres-")
+	if err != nil {
+		return "", nil, err
+	}
+	fail := func(err error) (string, func(), error) {
+		_ = os.RemoveAll(dir)
+		return "", nil, err
+	}
+	cred, err := owner(dir)
+	if err != nil {
+		return fail(err)
+	}
+	command := func(ctx context.Context, name string, args ...string) *exec.Cmd {
+		cmd := exec.CommandContext(ctx, filepath.Join(bin, name), args...)
+		cmd.Dir = dir
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred}
+		return cmd
+	}
+	data := filepath.Join(dir, "data")
+	if out, err := command(ctx, "initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync").CombinedOutput(); err != nil {
+		return fail(fmt.Errorf("initdb: %w\n%s", err, out))
+	}
+	for range 5 { // a free port may be taken again before the server binds it
+		port, err := freePort()
+		if err != nil {
+			return fail(err)
+		}
+		// ctx bounds the start only: a server that is up outlives it.
+		stop, err := serve(ctx, command(context.WithoutCancel(ctx), "postgres", "-D", data, "-p", strconv.Itoa(port),
+			// fsync is off: these tests lose power to nothing. What measures
+			// durability starts a cluster of its own.
+			"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "log_min_messages=fatal",
+			"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "max_connections=300"), data)
+		if err == nil {
+			return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", port),
+				func() { stop(); _ = os.RemoveAll(dir) }, nil
+		}
+		if ctx.Err() != nil {
+			return fail(ctx.Err())
+		}
+	}
+	return fail(errors.New("postgres did not start: see " + dir))
+}
+
+// serve runs cmd until its server takes connections. That is read from the
+// server's own file: a port that answers may be somebody else's, or the server's
+// before it is ready.
+func serve(ctx context.Context, cmd *exec.Cmd, data string) (stop func(), err error) {
+	// SIGQUIT: at once, and the server takes its children along.
+	server, err := daemon.Start(cmd, syscall.SIGQUIT)
+	if err != nil {
+		return nil, err
+	}
+	stop = func() { server.Stop(syscall.SIGQUIT) }
+	for range 600 {
+		select {
+		case <-server.Exited():
+			return nil, errors.New("postgres ended at once")
+		case <-ctx.Done():
+			stop()
+			return nil, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+		if b, err := os.ReadFile(filepath.Join(data, "postmaster.pid")); err == nil {
+			lines := strings.Split(string(b), "\n")
+			if len(lines) > 7 && lines[0] == strconv.Itoa(server.Pid()) && strings.TrimSpace(lines[7]) == "ready" {
+				return stop, nil
+			}
+		}
+	}
+	stop()
+	return nil, errors.New("postgres does not get ready")
+}
+
+// sweep removes the folders of clusters whose process ended without stop.
+func sweep() {
+	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), "quitrent-postgres-*"))
+	for _, dir := range dirs {
+		info, err := os.Stat(dir)
+		if err != nil || time.Since(info.ModTime()) < time.Minute {
+			continue // perhaps still being made
+		}
+		pid := 0
+		if b, err := os.ReadFile(filepath.Join(dir, "data", "postmaster.pid")); err == nil {
+			first, _, _ := strings.Cut(string(b), "\n")
+			pid, _ = strconv.Atoi(first)
+		}
+		if pid <= 0 || errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			_ = os.RemoveAll(dir)
+		}
+	}
+}
+
+// binaries is the folder of the newest initdb.
+func binaries() (string, error) {
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if len(found) > 0 {
+		slices.SortFunc(found, func(a, b string) int { return major(a) - major(b) })
+		return filepath.Dir(found[len(found)-1]), nil
+	}
+	if p, err := exec.LookPath("initdb"); err == nil {
+		return filepath.Dir(p), nil
+	}
+	return "", ErrNoBinaries
+}
+
+func major(initdb string) int {
+	n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(initdb))))
+	return n
+}
+
+// owner gives dir to the user that the server runs as: the one who calls, but as
+// root the user that the package made.
+func owner(dir string) (*syscall.Credential, error) {
+	if os.Getuid() != 0 {
+		return nil, nil
+	}
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		return nil, fmt.Errorf("running as root, and PostgreSQL refuses root: %w", err)
+	}
+	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
+	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
+	if err := errors.Join(err1, err2, os.Chown(dir, int(uid), int(gid))); err != nil {
+		return nil, err
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}

@@ -1,0 +1,80 @@
+package tenancy
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/internal/id"
+	"github.com/quitrent/quitrent/internal/problem"
+)
+
+// DefaultTrialPlan is the plan that sign-up assigns unless Config says otherwise.
+const DefaultTrialPlan = "free-trial"
+
+// Loader finds an account's state and plan. It returns ErrNoAccount when there is
+// no such account.
+type Loader func(ctx context.Context, db bun.IDB, id AccountID) (State, Plan, error)
+
+// Config is the policy of Accounts. The zero value works.
+type Config struct {
+	// TrialPlan is the slug of the plan that registration assigns.
+	// Default: DefaultTrialPlan.
+	TrialPlan string
+
+	// BeforeRegister may refuse a registration by returning an error, before
+	// anything is written: invitation only, a disposable address.
+	BeforeRegister func(ctx context.Context, r Register) error
+
+	// OnRegister runs in the registration's transaction, in order, after the
+	// account, its owner and its plan are written: credits.Ledger.OnRegister seeds
+	// the trial's credits here. An error undoes the registration. A transaction may
+	// be run again, so a hook must be safe to run twice.
+	OnRegister []func(ctx context.Context, db bun.IDB, r Registered) error
+
+	// Loader replaces the tables of this package for a host that keeps accounts in
+	// its own. Then only Enter, Middleware, Run and Check are of use.
+	Loader Loader
+
+	// Deliver receives the events of the outbox while Run runs, at least once each,
+	// those of one account in order. An error is retried with growing delays.
+	Deliver func(ctx context.Context, e Event) error
+
+	// Now is the clock. Default: time.Now.
+	Now func() time.Time
+
+	// OnError writes refusals. Default: problem details (RFC 9457).
+	OnError func(w http.ResponseWriter, r *http.Request, err error)
+}
+
+// Accounts registers, finds, validates and changes accounts. It holds policy and
+// no connection: every method that needs the database takes it. One value serves
+// any number of goroutines.
+type Accounts struct {
+	cfg    Config
+	holder string // names this process in leases
+}
+
+// New makes Accounts from cfg.
+func New(cfg Config) *Accounts {
+	if cfg.TrialPlan == "" {
+		cfg.TrialPlan = DefaultTrialPlan
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.OnError == nil {
+		cfg.OnError = problem.Write
+	}
+	a := &Accounts{cfg: cfg, holder: id.New("node")}
+	if a.cfg.Loader == nil {
+		a.cfg.Loader = load
+	}
+	return a
+}
+
+// now is the instant of one operation: UTC, in the microseconds that PostgreSQL
+// keeps, so that what is returned equals what is read back.
+func (a *Accounts) now() time.Time { return a.cfg.Now().UTC().Truncate(time.Microsecond) }

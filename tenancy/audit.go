@@ -1,0 +1,104 @@
+package tenancy
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/internal/id"
+)
+
+// Audit is one line of the audit log: who did what, to what, and why. The log is
+// append-only and holds ids, never personal data.
+type Audit struct {
+	// Account is whose log it is; "" is the installation's own: plans, jobs.
+	Account AccountID
+	// ID orders the log; Record assigns it.
+	ID string
+	At time.Time
+	Actor
+	// Action is a verb in its package's name: "tenancy.suspend".
+	Action string
+	// Target names what was acted on, if not the account: a key, a transfer.
+	Target string
+	// Reason is the actor's own words.
+	Reason string
+	// Data is what else is worth knowing, as a JSON object. Default: {}.
+	Data json.RawMessage
+}
+
+type auditRow struct {
+	bun.BaseModel `bun:"table:tenancy_audit,alias:au"`
+
+	Account   AccountID `bun:"account_id,pk"`
+	ID        string    `bun:"audit_id,pk"`
+	At        time.Time `bun:"at"`
+	ActorKind ActorKind `bun:"actor_kind"`
+	ActorID   string    `bun:"actor_id"`
+	Action    string    `bun:"action"`
+	Target    string    `bun:"target"`
+	Reason    string    `bun:"reason"`
+	Data      string    `bun:"data"`
+}
+
+// maxReason bounds the words of an actor, in bytes.
+const maxReason = 1000
+
+// Record appends to the audit log in the caller's transaction. It returns
+// ErrInvalid when the actor or the action is missing: nothing happens unsigned.
+func Record(ctx context.Context, db bun.IDB, a Audit) error {
+	if a.Kind == "" || a.Actor.ID == "" || a.Action == "" {
+		return fmt.Errorf("%w: an audited action names its actor", ErrInvalid)
+	}
+	if err := CheckText("reason", a.Reason, maxReason); err != nil {
+		return err
+	}
+	if len(a.Data) == 0 {
+		a.Data = json.RawMessage("{}")
+	}
+	_, err := db.NewInsert().Model(&auditRow{
+		Account: a.Account, ID: id.New("aud"), At: a.At, ActorKind: a.Kind, ActorID: a.Actor.ID,
+		Action: a.Action, Target: a.Target, Reason: a.Reason, Data: string(a.Data),
+	}).Exec(ctx)
+	return err
+}
+
+// AuditLog asks for a page of the log, newest first.
+type AuditLog struct {
+	Account AccountID
+	// Before continues a page: the ID of its last line.
+	Before string
+	// Limit is 1 to 500. Default: 50.
+	Limit int
+}
+
+// Audits reads a page of the audit log.
+func (a *Accounts) Audits(ctx context.Context, db bun.IDB, page AuditLog) ([]Audit, error) {
+	var rows []auditRow
+	q := db.NewSelect().Model(&rows).Where("account_id = ?", page.Account).
+		OrderExpr("audit_id DESC").Limit(pageSize(page.Limit))
+	if page.Before != "" {
+		q = q.Where("audit_id < ?", page.Before)
+	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, err
+	}
+	out := make([]Audit, len(rows))
+	for i, r := range rows {
+		out[i] = Audit{
+			Account: r.Account, ID: r.ID, At: r.At.UTC(), Actor: Actor{Kind: r.ActorKind, ID: r.ActorID},
+			Action: r.Action, Target: r.Target, Reason: r.Reason, Data: json.RawMessage(r.Data),
+		}
+	}
+	return out, nil
+}
+
+func pageSize(limit int) int {
+	if limit <= 0 {
+		return 50
+	}
+	return min(limit, 500)
+}

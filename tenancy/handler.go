@@ -1,0 +1,67 @@
+package tenancy
+
+import (
+	"net/http"
+
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/internal/problem"
+)
+
+// Handler serves an account to itself, behind a middleware that enters it:
+//
+//	GET /account
+func (a *Accounts) Handler(db *bun.DB) http.Handler {
+	mux := problem.NewMux(a.cfg.OnError)
+	mux.Route("GET /account", func(w http.ResponseWriter, r *http.Request) error {
+		account, err := a.Get(r.Context(), db, From(r.Context()).Account)
+		if err != nil {
+			return err
+		}
+		problem.JSON(w, http.StatusOK, account)
+		return nil
+	})
+	return mux
+}
+
+// Operator serves accounts to those who run the service, as check allows:
+//
+//	GET  /accounts/{account}
+//	POST /accounts/{account}/suspend   {"reason": "…"}
+//	POST /accounts/{account}/resume    {"reason": "…"}
+func (a *Accounts) Operator(db *bun.DB, check Authorizer) http.Handler {
+	type reason struct {
+		Reason string `json:"reason"`
+	}
+	mux := problem.NewMux(a.cfg.OnError)
+	handle := func(pattern string, do func(r *http.Request, id AccountID, actor Actor, why string) (Account, error)) {
+		mux.Route(pattern, func(w http.ResponseWriter, r *http.Request) error {
+			actor, err := check.Authorize(r)
+			if err != nil {
+				return err
+			}
+			var body reason
+			if r.Method == http.MethodPost {
+				if err := problem.Decode(w, r, &body); err != nil {
+					return err
+				}
+			}
+			account, err := do(r, AccountID(r.PathValue("account")), actor, body.Reason)
+			if err != nil {
+				return err
+			}
+			problem.JSON(w, http.StatusOK, account)
+			return nil
+		})
+	}
+	handle("GET /accounts/{account}", func(r *http.Request, id AccountID, _ Actor, _ string) (Account, error) {
+		return a.Get(r.Context(), db, id)
+	})
+	handle("POST /accounts/{account}/suspend", func(r *http.Request, id AccountID, actor Actor, why string) (Account, error) {
+		return a.Suspend(r.Context(), db, Suspend{Account: id, Actor: actor, Reason: why})
+	})
+	handle("POST /accounts/{account}/resume", func(r *http.Request, id AccountID, actor Actor, why string) (Account, error) {
+		return a.Resume(r.Context(), db, Resume{Account: id, Actor: actor, Reason: why})
+	})
+	return mux
+}

@@ -1,0 +1,103 @@
+CREATE TABLE tenancy_plans (
+    slug            TEXT PRIMARY KEY,
+    name            TEXT NOT NULL,
+    active          BOOLEAN NOT NULL,
+    prices          TEXT NOT NULL,
+    monthly_credits BIGINT NOT NULL CHECK (monthly_credits >= 0),
+    trial_days      BIGINT NOT NULL CHECK (trial_days >= 0),
+    rate            DOUBLE PRECISION NOT NULL CHECK (rate >= 0),
+    burst           BIGINT NOT NULL CHECK (burst >= 0),
+    limits          TEXT NOT NULL,
+    created_at      TIMESTAMP NOT NULL,
+    updated_at      TIMESTAMP NOT NULL
+);
+
+CREATE TABLE tenancy_accounts (
+    account_id     TEXT PRIMARY KEY,
+    name           TEXT NOT NULL,
+    status         TEXT NOT NULL,
+    suspended_from TEXT NOT NULL DEFAULT '',
+    plan           TEXT NOT NULL,
+    owner_id       TEXT NOT NULL,
+    zone           TEXT NOT NULL,
+    trial_ends_at  TIMESTAMP,
+    grace_ends_at  TIMESTAMP,
+    created_at     TIMESTAMP NOT NULL,
+    updated_at     TIMESTAMP NOT NULL
+);
+
+-- A person, who may belong to several accounts or to none: found by e-mail address
+-- from outside any account.
+CREATE TABLE tenancy_users (
+    user_id    TEXT PRIMARY KEY,
+    email      TEXT,
+    email_key  TEXT UNIQUE,
+    name       TEXT NOT NULL,
+    created_at TIMESTAMP NOT NULL,
+    updated_at TIMESTAMP NOT NULL
+);
+
+CREATE TABLE tenancy_members (
+    account_id TEXT NOT NULL REFERENCES tenancy_accounts (account_id),
+    user_id    TEXT NOT NULL REFERENCES tenancy_users (user_id),
+    created_at TIMESTAMP NOT NULL,
+    PRIMARY KEY (account_id, user_id)
+);
+
+CREATE INDEX tenancy_members_user ON tenancy_members (user_id);
+
+CREATE TABLE tenancy_member_roles (
+    account_id TEXT NOT NULL,
+    user_id    TEXT NOT NULL,
+    role       TEXT NOT NULL,
+    PRIMARY KEY (account_id, user_id, role),
+    FOREIGN KEY (account_id, user_id) REFERENCES tenancy_members (account_id, user_id)
+);
+
+CREATE TABLE tenancy_events (
+    account_id TEXT NOT NULL,
+    number     BIGINT NOT NULL,
+    kind       TEXT NOT NULL,
+    data       TEXT NOT NULL,
+    at         TIMESTAMP NOT NULL,
+    PRIMARY KEY (account_id, number)
+);
+
+-- How far an account's events are numbered, and how far they are delivered.
+CREATE TABLE tenancy_event_heads (
+    account_id TEXT PRIMARY KEY,
+    number     BIGINT NOT NULL,
+    delivered  BIGINT NOT NULL DEFAULT 0,
+    attempts   BIGINT NOT NULL DEFAULT 0,
+    due_at     TIMESTAMP NOT NULL
+);
+
+CREATE INDEX tenancy_event_heads_due ON tenancy_event_heads (due_at) WHERE delivered < number;
+
+CREATE TABLE tenancy_leases (
+    name   TEXT PRIMARY KEY,
+    holder TEXT NOT NULL,
+    until  TIMESTAMP NOT NULL
+);
+
+CREATE TABLE tenancy_audit (
+    account_id TEXT NOT NULL,
+    audit_id   TEXT NOT NULL,
+    at         TIMESTAMP NOT NULL,
+    actor_kind TEXT NOT NULL,
+    actor_id   TEXT NOT NULL,
+    action     TEXT NOT NULL,
+    target     TEXT NOT NULL,
+    reason     TEXT NOT NULL,
+    data       TEXT NOT NULL,
+    PRIMARY KEY (account_id, audit_id)
+);
+
+CREATE TRIGGER tenancy_audit_no_update BEFORE UPDATE ON tenancy_audit
+BEGIN SELECT RAISE(ABORT, 'tenancy_audit is append-only'); END;
+
+CREATE TRIGGER tenancy_audit_no_delete BEFORE DELETE ON tenancy_audit
+BEGIN SELECT RAISE(ABORT, 'tenancy_audit is append-only'); END;
+
+CREATE TRIGGER tenancy_events_no_update BEFORE UPDATE ON tenancy_events
+BEGIN SELECT RAISE(ABORT, 'tenancy_events is append-only'); END;

@@ -1,0 +1,112 @@
+package tenancy
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+)
+
+// Plan is what an account has signed up for.
+type Plan struct {
+	// Slug names the plan in URLs and in the database: "starter".
+	Slug string
+	Name string
+	// Active is false for a plan that nobody may use any more. Accounts that are
+	// still on it may sign in, pay and export.
+	Active bool
+	// Prices are what the plan costs, by currency and interval. None: not for sale.
+	Prices []Price
+	// MonthlyCredits are the credits of one month.
+	MonthlyCredits int64
+	// TrialDays is the length of the trial that sign-up starts; 0 starts none.
+	TrialDays int
+	// Rate is the requests a second the account may make in the long run, Burst
+	// how many at once. A Rate of 0 leaves both to the throttle's default.
+	Rate  float64
+	Burst int
+	// Limits are the most an account may have of something: "users", "sites".
+	// What is not named is unlimited.
+	Limits map[string]int64
+}
+
+// Price is what a plan costs for one interval.
+type Price struct {
+	Currency string `json:"currency"` // ISO 4217: "USD"
+	Interval string `json:"interval"` // "month" or "year"
+	Amount   int64  `json:"amount"`   // in minor units of the currency: 8900 is $89.00
+}
+
+// The intervals of a Price.
+const (
+	Monthly = "month"
+	Yearly  = "year"
+)
+
+// Price finds the plan's price.
+func (p Plan) Price(currency, interval string) (Price, bool) {
+	for _, pr := range p.Prices {
+		if pr.Currency == currency && pr.Interval == interval {
+			return pr, true
+		}
+	}
+	return Price{}, false
+}
+
+// free reports that the plan has a price and none is above zero.
+func (p Plan) free() bool {
+	for _, pr := range p.Prices {
+		if pr.Amount > 0 {
+			return false
+		}
+	}
+	return len(p.Prices) > 0
+}
+
+var (
+	slugForm     = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$`)
+	currencyForm = regexp.MustCompile(`^[A-Z]{3}$`)
+)
+
+// maxTrialDays keeps the end of a trial within what a database can hold.
+const maxTrialDays = 36500
+
+func (p Plan) validate() error {
+	bad := func(what string, args ...any) error {
+		return fmt.Errorf("%w: plan %q: %s", ErrInvalid, p.Slug, fmt.Sprintf(what, args...))
+	}
+	switch {
+	case !slugForm.MatchString(p.Slug):
+		return bad("the slug is made of a-z, 0-9 and inner hyphens, 64 at most")
+	case p.Name == "":
+		return bad("the name is missing")
+	case p.MonthlyCredits < 0:
+		return bad("monthly credits are negative")
+	case p.TrialDays < 0 || p.TrialDays > maxTrialDays:
+		return bad("trial days are not within 0 and %d", maxTrialDays)
+	case math.IsNaN(p.Rate) || math.IsInf(p.Rate, 0) || p.Rate < 0 || p.Burst < 0:
+		return bad("rate and burst must be finite and not negative")
+	case (p.Rate > 0) != (p.Burst > 0):
+		return bad("rate and burst are given together")
+	}
+	seen := map[Price]bool{}
+	for _, pr := range p.Prices {
+		at := Price{Currency: pr.Currency, Interval: pr.Interval}
+		switch {
+		case !currencyForm.MatchString(pr.Currency):
+			return bad("currency %q is not a code of ISO 4217", pr.Currency)
+		case pr.Interval != Monthly && pr.Interval != Yearly:
+			return bad("interval %q is neither month nor year", pr.Interval)
+		case pr.Amount < 0:
+			return bad("a price is negative")
+		case seen[at]:
+			return bad("two prices for %s a %s", pr.Currency, pr.Interval)
+		}
+		seen[at] = true
+	}
+	for what, n := range p.Limits {
+		if what == "" || n < 0 {
+			return bad("limit %q is unnamed or negative", what)
+		}
+	}
+	return CheckText("plan's name", p.Name, 200)
+}

@@ -1,0 +1,88 @@
+package tenancy
+
+import (
+	"context"
+
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/internal/tx"
+)
+
+// ActorKind is the sort of someone who does something.
+type ActorKind string
+
+// The kinds of actors.
+const (
+	ActorUser     ActorKind = "user"     // a person, signed in
+	ActorKey      ActorKind = "key"      // an API key
+	ActorOperator ActorKind = "operator" // someone who runs the service
+	ActorSystem   ActorKind = "system"   // a job, a queue, a migration
+)
+
+// Actor is who does something: what the audit log names. It holds ids, never
+// personal data.
+type Actor struct {
+	Kind ActorKind `json:"kind"`
+	ID   string    `json:"id"`
+}
+
+// Scope is the account a context has entered, validated for Capability.
+type Scope struct {
+	Account    AccountID
+	State      State
+	Plan       Plan
+	Actor      Actor
+	Capability Capability
+}
+
+type scopeKey struct{}
+
+// From is the scope that the context has entered. It panics when there is none:
+// the handler runs outside the middleware that enters, which is a programming
+// error and must not be answered with somebody's data.
+func From(ctx context.Context) Scope {
+	s, ok := Lookup(ctx)
+	if !ok {
+		panic("tenancy: no account in this context: mount the handler behind authn's middleware or call Accounts.Enter")
+	}
+	return s
+}
+
+// Lookup is From for code that may run outside an account.
+func Lookup(ctx context.Context) (Scope, bool) {
+	s, ok := ctx.Value(scopeKey{}).(*Scope)
+	if !ok {
+		return Scope{}, false
+	}
+	return *s, true
+}
+
+// Enter is the only way an account gets into a context: it loads the account,
+// validates it for everything in need (0 means Use) and returns a context in
+// which From finds it. Middleware calls it, and so do jobs and queue workers,
+// which hold an id and no credential.
+//
+// It returns the refusals of Check, and ErrForbidden for an API key that asks for
+// more than Use. Nothing is cached: a suspension counts from its commit on.
+func (a *Accounts) Enter(ctx context.Context, db bun.IDB, id AccountID, actor Actor, need Capability) (context.Context, error) {
+	if need == 0 {
+		need = Use
+	}
+	if actor.Kind == ActorKey && need&^Use != 0 {
+		return nil, ErrForbidden
+	}
+	state, plan, err := a.cfg.Loader(ctx, db, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := Check(state, plan, a.now(), need); err != nil {
+		return nil, err
+	}
+	recognise(ctx)
+	return context.WithValue(ctx, scopeKey{}, &Scope{Account: id, State: state, Plan: plan, Actor: actor, Capability: need}), nil
+}
+
+// WrapTx is a transaction that the host began with another tool (database/sql,
+// sqlc, GORM) as the bun.IDB that every method here takes. db gives the dialect.
+// Who began the transaction commits it; its BeginTx and RunInTx return an error.
+func WrapTx(db *bun.DB, conn bun.IConn) bun.IDB { return tx.Wrap(db, conn) }

@@ -1,0 +1,108 @@
+package tenancy
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/uptrace/bun"
+)
+
+type accountRow struct {
+	bun.BaseModel `bun:"table:tenancy_accounts,alias:a"`
+
+	ID            AccountID `bun:"account_id,pk"`
+	Name          string    `bun:"name"`
+	Status        Status    `bun:"status"`
+	SuspendedFrom Status    `bun:"suspended_from"`
+	Plan          string    `bun:"plan"`
+	Owner         UserID    `bun:"owner_id"`
+	Zone          string    `bun:"zone"`
+	TrialEndsAt   time.Time `bun:"trial_ends_at,nullzero"`
+	GraceEndsAt   time.Time `bun:"grace_ends_at,nullzero"`
+	CreatedAt     time.Time `bun:"created_at"`
+	UpdatedAt     time.Time `bun:"updated_at"`
+}
+
+func (r accountRow) account() Account {
+	return Account{
+		ID: r.ID, Name: r.Name, State: r.state(), Plan: r.Plan, Owner: r.Owner, Zone: r.Zone,
+		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
+	}
+}
+
+func (r accountRow) state() State {
+	return State{Status: r.Status, TrialEndsAt: utc(r.TrialEndsAt), GraceEndsAt: utc(r.GraceEndsAt)}
+}
+
+// utc keeps the zero time zero.
+func utc(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+// Get reads an account. ErrNoAccount: there is none.
+func (a *Accounts) Get(ctx context.Context, db bun.IDB, id AccountID) (Account, error) {
+	row, err := readAccount(ctx, db, id)
+	return row.account(), err
+}
+
+func readAccount(ctx context.Context, db bun.IDB, id AccountID) (accountRow, error) {
+	var row accountRow
+	err := db.NewSelect().Model(&row).Where("account_id = ?", id).Scan(ctx)
+	if errors.Is(err, sql.ErrNoRows) {
+		return accountRow{}, ErrNoAccount
+	}
+	return row, err
+}
+
+// lockAccount reads an account and keeps every other change of it, and of its
+// members, waiting until the transaction ends. A write is the lock: the same
+// statement on both databases.
+func lockAccount(ctx context.Context, db bun.IDB, id AccountID) (accountRow, error) {
+	res, err := db.NewUpdate().Model((*accountRow)(nil)).Set("updated_at = updated_at").Where("account_id = ?", id).Exec(ctx)
+	if err != nil {
+		return accountRow{}, err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return accountRow{}, errors.Join(ErrNoAccount, err)
+	}
+	return readAccount(ctx, db, id)
+}
+
+// load is the Loader for this package's own tables: one statement.
+func load(ctx context.Context, db bun.IDB, id AccountID) (State, Plan, error) {
+	var row struct {
+		accountRow
+		Slug           *string
+		PlanName       string
+		Active         bool
+		Prices         string
+		MonthlyCredits int64
+		TrialDays      int
+		Rate           float64
+		Burst          int
+		Limits         string
+	}
+	err := db.NewRaw(`SELECT a.status, a.trial_ends_at, a.grace_ends_at, p.slug, COALESCE(p.name, '') AS plan_name,
+		COALESCE(p.active, FALSE) AS active, p.prices, p.monthly_credits, p.trial_days, p.rate, p.burst, p.limits
+		FROM tenancy_accounts AS a LEFT JOIN tenancy_plans AS p ON p.slug = a.plan
+		WHERE a.account_id = ?`, id).Scan(ctx, &row)
+	if errors.Is(err, sql.ErrNoRows) {
+		return State{}, Plan{}, ErrNoAccount
+	}
+	if err != nil {
+		return State{}, Plan{}, err
+	}
+	if row.Slug == nil {
+		return row.state(), Plan{}, nil // Check refuses an account without a plan
+	}
+	plan, err := planRow{
+		Slug: *row.Slug, Name: row.PlanName, Active: row.Active, Prices: row.Prices, MonthlyCredits: row.MonthlyCredits,
+		TrialDays: row.TrialDays, Rate: row.Rate, Burst: row.Burst, Limits: row.Limits,
+	}.plan()
+	return row.state(), plan, err
+}

@@ -1,0 +1,55 @@
+package tenancy
+
+import (
+	"fmt"
+	"net/mail"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// CheckText refuses, with ErrInvalid, what no database keeps and no page shows:
+// text over limit bytes, invalid UTF-8, control characters. It is exported for the
+// packages above this one.
+func CheckText(what, s string, limit int) error {
+	if len(s) > limit {
+		return fmt.Errorf("%w: the %s is longer than %d bytes", ErrInvalid, what, limit)
+	}
+	if !utf8.ValidString(s) {
+		return fmt.Errorf("%w: the %s is not valid UTF-8", ErrInvalid, what)
+	}
+	if strings.ContainsFunc(s, unicode.IsControl) {
+		return fmt.Errorf("%w: the %s has a control character", ErrInvalid, what)
+	}
+	return nil
+}
+
+func cleanName(s string) (string, error) {
+	s = strings.TrimSpace(s)
+	if s == "" {
+		return "", fmt.Errorf("%w: the name is missing", ErrInvalid)
+	}
+	return s, CheckText("name", s, 200)
+}
+
+// cleanEmail checks an address as people type it and returns it with the form
+// under which it is unique. Letter case does not tell two people apart.
+func cleanEmail(s string) (email, key string, err error) {
+	s = strings.TrimSpace(s)
+	bad := fmt.Errorf("%w: %q is not an e-mail address", ErrInvalid, s)
+	if s == "" {
+		return "", "", fmt.Errorf("%w: the e-mail address is missing", ErrInvalid)
+	}
+	if err := CheckText("e-mail address", s, 254); err != nil {
+		return "", "", err
+	}
+	a, err := mail.ParseAddress(s)
+	if err != nil || a.Address != s || strings.ContainsAny(s, "\" ") {
+		return "", "", bad // also a display name or a quoted local part
+	}
+	_, domain, _ := strings.Cut(s, "@")
+	if !strings.Contains(strings.Trim(domain, "."), ".") {
+		return "", "", bad
+	}
+	return s, strings.ToLower(s), nil
+}
