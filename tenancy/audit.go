@@ -96,9 +96,9 @@ func (a *Accounts) Audits(ctx context.Context, db bun.IDB, page AuditLog) ([]Aud
 	return out, nil
 }
 
-func pageSize(limit int) int {
+func pageSize(limit int) int64 {
 	if limit <= 0 {
 		return 50
 	}
-	return min(limit, 500)
+	return int64(min(limit, 500))
 }

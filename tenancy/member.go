@@ -129,7 +129,7 @@ func (a *Accounts) seat(ctx context.Context, db bun.IDB, row accountRow) error {
 	if err != nil {
 		return err
 	}
-	if int64(n) >= limit {
+	if n >= limit {
 		return fmt.Errorf("%w: %d users", ErrLimit, limit)
 	}
 	return nil

@@ -1,0 +1,57 @@
+// Package tenancy says for which account a request is made, and whether that
+// account may do this now.
+//
+// # Accounts, users, members
+//
+// An account is one customer: the unit that is limited, billed and kept apart. A
+// user is a person, found by e-mail address; a member is a user's place in an
+// account, with one or more roles. Accounts.Register makes an account with its
+// owner in one transaction, and runs Config.OnRegister in it: a ledger seeds its
+// credits there, so that no account is ever born without.
+//
+// # The one validation
+//
+// Check is the only place that decides what an account may do. It is pure: status
+// and timestamps in, nil or a refusal out, right at every instant without a job
+// that keeps it so. Whatever is not known is refused.
+//
+// # The one way in
+//
+// Accounts.Enter loads an account, runs Check and returns a context that From
+// reads. Nothing else puts an account into a context, so no handler, job or queue
+// worker ever sees one that was not validated:
+//
+//	actor := tenancy.Actor{Kind: tenancy.ActorSystem, ID: "mailer"}
+//	ctx, err := accounts.Enter(ctx, db, job.Account, actor, tenancy.Write)
+//	if err != nil {
+//		return err // ErrSuspended, ErrTrialOver, …: the job has no business now
+//	}
+//
+// Over HTTP the middleware of package authn does it for a credential, and
+// Accounts.Middleware for hosts that authenticate by other means. A host that keeps
+// accounts in its own tables brings a Config.Loader.
+//
+// # Plans
+//
+// Accounts.Ensure makes the catalogue say what the program says, as often as it is
+// called. Plans are read on every Enter, so a change counts at once.
+//
+// # Changing an account
+//
+// Change, Suspend and Resume lock the account's row, refuse moves that CanMove
+// refuses, and append to the audit log and to the outbox in the same transaction.
+//
+// # Events and audit
+//
+// Publish appends a typed Fact to the account's outbox in the caller's transaction;
+// Run hands it to Config.Deliver at least once, each account's facts in order.
+// Record appends to the audit log, which the database keeps append-only. Hosts may
+// use both for facts of their own.
+//
+// # Transactions
+//
+// Every method takes a bun.IDB. Given a bun.Tx, or another tool's transaction
+// through WrapTx, it joins it and its owner commits; given a *bun.DB or a bun.Conn
+// it opens its own. The refusals of this package leave a joined transaction usable;
+// any other error means: roll back.
+package tenancy
