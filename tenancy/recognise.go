@@ -6,25 +6,34 @@ import (
 	"sync/atomic"
 )
 
-type recogniseKey struct{}
+type observerKey struct{}
+
+// observer is told of a recognised caller, and so is the one around it.
+type observer struct {
+	seen   atomic.Bool
+	around *observer
+}
 
 // Observe returns a context under which recognised reports whether a caller has
 // been recognised since: an account was entered or an operator authorised. A
 // limiter that stands before authentication uses it to count only strangers.
 func Observe(ctx context.Context) (_ context.Context, recognised func() bool) {
-	flag := new(atomic.Bool)
-	return context.WithValue(ctx, recogniseKey{}, flag), flag.Load
+	around, _ := ctx.Value(observerKey{}).(*observer)
+	o := &observer{around: around}
+	return context.WithValue(ctx, observerKey{}, o), o.seen.Load
 }
 
 func recognise(ctx context.Context) {
-	if flag, ok := ctx.Value(recogniseKey{}).(*atomic.Bool); ok {
-		flag.Store(true)
+	o, _ := ctx.Value(observerKey{}).(*observer)
+	for ; o != nil; o = o.around {
+		o.seen.Store(true)
 	}
 }
 
 // Authorizer is the host's check of who may use an operator's endpoint. It names
 // the operator, for the audit log, or returns the refusal: authn.ErrNoCredential
-// (401) for nobody, ErrForbidden (403) for somebody else.
+// (401) for nobody, ErrForbidden (403) for somebody else. An operator without a
+// name is refused with ErrForbidden.
 type Authorizer func(r *http.Request) (Actor, error)
 
 // Authorize runs the check on r and tells an observer that the caller is known.
@@ -32,6 +41,9 @@ func (check Authorizer) Authorize(r *http.Request) (Actor, error) {
 	actor, err := check(r)
 	if err != nil {
 		return Actor{}, err
+	}
+	if actor.validate() != nil {
+		return Actor{}, ErrForbidden
 	}
 	recognise(r.Context())
 	return actor, nil

@@ -50,8 +50,20 @@ func (a *Accounts) Get(ctx context.Context, db bun.IDB, id AccountID) (Account, 
 	return row.account(), err
 }
 
+// Lock reads an account and keeps every other change of it, and of its members,
+// waiting until the caller's transaction ends. Whoever changes an account together
+// with rows of another package locks it first: then nobody waits in a circle. Given
+// a *bun.DB it is Get. ErrNoAccount: there is none.
+func (a *Accounts) Lock(ctx context.Context, db bun.IDB, id AccountID) (Account, error) {
+	row, err := lockAccount(ctx, db, id)
+	return row.account(), err
+}
+
 func readAccount(ctx context.Context, db bun.IDB, id AccountID) (accountRow, error) {
 	var row accountRow
+	if !id.known() {
+		return row, ErrNoAccount
+	}
 	err := db.NewSelect().Model(&row).Where("account_id = ?", id).Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
 		return accountRow{}, ErrNoAccount
@@ -63,12 +75,17 @@ func readAccount(ctx context.Context, db bun.IDB, id AccountID) (accountRow, err
 // members, waiting until the transaction ends. A write is the lock: the same
 // statement on both databases.
 func lockAccount(ctx context.Context, db bun.IDB, id AccountID) (accountRow, error) {
+	if !id.known() {
+		return accountRow{}, ErrNoAccount
+	}
 	res, err := db.NewUpdate().Model((*accountRow)(nil)).Set("updated_at = updated_at").Where("account_id = ?", id).Exec(ctx)
 	if err != nil {
 		return accountRow{}, err
 	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
-		return accountRow{}, errors.Join(ErrNoAccount, err)
+	if n, err := res.RowsAffected(); err != nil {
+		return accountRow{}, err
+	} else if n == 0 {
+		return accountRow{}, ErrNoAccount
 	}
 	return readAccount(ctx, db, id)
 }

@@ -1,0 +1,171 @@
+package billing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/credits"
+	"github.com/quitrent/quitrent/internal/tx"
+	"github.com/quitrent/quitrent/tenancy"
+)
+
+// ConfirmTransfer says that the money has come, whole.
+type ConfirmTransfer struct {
+	// Reference is the transfer's, as people type it.
+	Reference string
+	// Actor is who says so, for the audit log.
+	Actor tenancy.Actor
+	// Reason is the actor's own words: "statement of 3 May, line 12".
+	Reason string
+}
+
+// ConfirmTransfer gives the account what it paid for: the subscription starts or
+// goes on, the account is active on the plan, and the plan's credits are granted;
+// all of it in one transaction, and once whatever is retried or raced. Confirming
+// again changes nothing and returns the same transfer.
+//
+// A suspended account is served again when an operator resumes it. A payment for
+// another plan than the one that is running ends that one at once.
+//
+// It returns ErrReference, ErrNoTransfer, ErrDecided when the transfer was
+// rejected, ErrPlanGone, and tenancy.ErrTransition for an account that is closed.
+func (s *Subscriptions) ConfirmTransfer(ctx context.Context, db bun.IDB, c ConfirmTransfer) (Transfer, error) {
+	return s.decide(ctx, db, c.Reference, StatusConfirmed, func(db bun.IDB, account tenancy.Account, row *transferRow) (tenancy.Fact, error) {
+		row.decided(c.Actor, c.Reason, s.now())
+		if err := s.fulfil(ctx, db, account, row); err != nil {
+			return nil, err
+		}
+		return TransferConfirmed{
+			Transfer: row.ID, Reference: row.Reference, Plan: row.Plan,
+			PeriodStart: row.PeriodStart, PeriodEnd: row.PeriodEnd, Credits: row.Credits,
+		}, nil
+	})
+}
+
+// RejectTransfer says that the money is not taken, or never came.
+type RejectTransfer struct {
+	// Reference is the transfer's, as people type it.
+	Reference string
+	// Actor is who says so, for the audit log.
+	Actor tenancy.Actor
+	// Reason is the actor's own words. Required.
+	Reason string
+}
+
+// RejectTransfer ends a transfer without effect. Rejecting again changes nothing and
+// returns the same transfer. It returns ErrReference, ErrNoTransfer, ErrDecided when
+// the transfer was confirmed, and ErrInvalid without a reason.
+func (s *Subscriptions) RejectTransfer(ctx context.Context, db bun.IDB, r RejectTransfer) (Transfer, error) {
+	if strings.TrimSpace(r.Reason) == "" {
+		return Transfer{}, fmt.Errorf("%w: a rejection needs a reason", ErrInvalid)
+	}
+	return s.decide(ctx, db, r.Reference, StatusRejected, func(_ bun.IDB, _ tenancy.Account, row *transferRow) (tenancy.Fact, error) {
+		row.decided(r.Actor, r.Reason, s.now())
+		return TransferRejected{Transfer: row.ID, Reference: row.Reference}, nil
+	})
+}
+
+func (r *transferRow) decided(by tenancy.Actor, reason string, at time.Time) {
+	r.DecidedByKind, r.DecidedByID, r.Reason, r.DecidedAt = by.Kind, by.ID, reason, at
+}
+
+// decide takes a transfer that is open to its end, under the account's lock.
+func (s *Subscriptions) decide(ctx context.Context, db bun.IDB, reference string, to TransferStatus,
+	apply func(db bun.IDB, account tenancy.Account, row *transferRow) (tenancy.Fact, error),
+) (Transfer, error) {
+	var out Transfer
+	err := tx.Join(ctx, db, func(db bun.IDB) error {
+		found, err := findTransfer(ctx, db, reference)
+		if err != nil {
+			return err
+		}
+		// The lock is a write, so that the answer to a repeat is as durable as the
+		// first one. The order of locks is the account's row, its credits, its events.
+		account, err := s.accounts.Lock(ctx, db, found.Account)
+		if err != nil {
+			return err
+		}
+		row, err := readTransfer(ctx, db, found.Account, found.ID)
+		if err != nil {
+			return err
+		}
+		switch row.Status {
+		case to:
+			out = row.transfer()
+			return nil
+		case StatusRequested:
+		default:
+			return fmt.Errorf("%w: it is %s", ErrDecided, row.Status)
+		}
+		fact, err := apply(db, account, &row)
+		if err != nil {
+			return err
+		}
+		row.Status = to
+		res, err := db.NewUpdate().Model(&row).WherePK().Where("status = ?", StatusRequested).Exec(ctx)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil {
+			return err
+		} else if n != 1 {
+			return fmt.Errorf("billing: transfer %s changed under the account's lock", row.ID)
+		}
+		out = row.transfer()
+		return note(ctx, db, tenancy.Audit{
+			Account: row.Account, At: row.DecidedAt, Actor: tenancy.Actor{Kind: row.DecidedByKind, ID: row.DecidedByID},
+			Action: "billing.transfer_" + string(to), Target: row.ID, Reason: row.Reason,
+		}, fact)
+	})
+	if err != nil {
+		return Transfer{}, err
+	}
+	return out, nil
+}
+
+// fulfil gives the account the time and the credits that the transfer pays for.
+func (s *Subscriptions) fulfil(ctx context.Context, db bun.IDB, account tenancy.Account, t *transferRow) error {
+	plan, err := s.accounts.Plan(ctx, db, t.Plan)
+	if errors.Is(err, tenancy.ErrNoPlan) || err == nil && !plan.Active {
+		return ErrPlanGone
+	}
+	if err != nil {
+		return err
+	}
+	sub, err := s.extend(ctx, db, account, payment{
+		plan: t.Plan, currency: t.Currency, interval: t.Interval, method: MethodBankTransfer, externalID: t.Reference,
+	}, t.DecidedAt)
+	if err != nil {
+		return err
+	}
+	t.Subscription, t.PeriodStart, t.PeriodEnd = sub.ID, sub.PeriodStart, sub.PeriodEnd
+	actor := tenancy.Actor{Kind: t.DecidedByKind, ID: t.DecidedByID}
+	if t.Credits > 0 {
+		entry, err := s.ledger.Grant(ctx, db, credits.Grant{
+			Account: t.Account, Amount: t.Credits, Key: "transfer:" + t.ID, Category: credits.CategoryPaid,
+			Note: fmt.Sprintf("plan %s, paid by transfer %s", t.Plan, grouped(t.Reference)), Actor: actor,
+		})
+		if err != nil {
+			return err
+		}
+		t.Entry = entry.Number
+	}
+	old, err := s.Account(ctx, db, t.Account)
+	if err != nil {
+		return err
+	}
+	if old.PaymentMethod == "" {
+		if err := s.putMethod(ctx, db, t.Account, MethodBankTransfer, t.DecidedAt); err != nil {
+			return err
+		}
+	}
+	_, err = s.accounts.Change(ctx, db, tenancy.Change{
+		Account: t.Account, Status: tenancy.StatusActive, Plan: t.Plan, Actor: actor, Reason: "paid by transfer " + t.Reference,
+	})
+	return err
+}

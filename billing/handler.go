@@ -1,0 +1,157 @@
+package billing
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/internal/problem"
+	"github.com/quitrent/quitrent/tenancy"
+)
+
+// instructions is a transfer as its customer sees it: with all that goes into the
+// form of a bank.
+type instructions struct {
+	Transfer
+	// Pay is what to type: "89.00 USD", the reference in groups, the bank account.
+	Pay struct {
+		Amount    string `json:"amount"`
+		Reference string `json:"reference"`
+		Bank
+	} `json:"pay"`
+}
+
+func (s *Subscriptions) instructions(t Transfer) instructions {
+	i := instructions{Transfer: t}
+	i.Pay.Amount = FormatAmount(t.Amount, t.Currency)
+	i.Pay.Reference = grouped(t.Reference)
+	i.Pay.Bank = s.cfg.Bank
+	i.Pay.IBAN = grouped(s.cfg.Bank.IBAN)
+	return i
+}
+
+// Handler serves an account its own billing, behind a middleware that enters it for
+// tenancy.Pay – which an account may whose trial is over:
+//
+//	GET  /billing/subscription
+//	GET  /billing/transfers?before=ID&limit=N
+//	POST /billing/transfers              {"plan": "starter", "interval": "month", "currency": "USD"}
+func (s *Subscriptions) Handler(db *bun.DB) http.Handler {
+	type request struct {
+		Plan     string `json:"plan"`
+		Interval string `json:"interval"`
+		Currency string `json:"currency"`
+	}
+	mux := problem.NewMux(s.cfg.OnError)
+	mux.Route("GET /billing/subscription", func(w http.ResponseWriter, r *http.Request) error {
+		sub, err := s.Subscription(r.Context(), db, tenancy.From(r.Context()).Account)
+		if err != nil {
+			return err
+		}
+		problem.JSON(w, http.StatusOK, sub)
+		return nil
+	})
+	mux.Route("GET /billing/transfers", func(w http.ResponseWriter, r *http.Request) error {
+		what, err := page(r)
+		if err != nil {
+			return err
+		}
+		what.Account = tenancy.From(r.Context()).Account
+		found, err := s.Transfers(r.Context(), db, what)
+		if err != nil {
+			return err
+		}
+		list := make([]instructions, len(found))
+		for i, t := range found {
+			list[i] = s.instructions(t)
+		}
+		problem.JSON(w, http.StatusOK, map[string]any{"transfers": list})
+		return nil
+	})
+	mux.Route("POST /billing/transfers", func(w http.ResponseWriter, r *http.Request) error {
+		var body request
+		if err := problem.Decode(w, r, &body); err != nil {
+			return err
+		}
+		scope := tenancy.From(r.Context())
+		t, err := s.RequestTransfer(r.Context(), db, RequestTransfer{
+			Account: scope.Account, Plan: body.Plan, Interval: body.Interval, Currency: body.Currency, Actor: scope.Actor,
+		})
+		if err != nil {
+			return err
+		}
+		problem.JSON(w, http.StatusCreated, s.instructions(t))
+		return nil
+	})
+	return mux
+}
+
+// Operator serves everybody's transfers to those who run the service, as check
+// allows:
+//
+//	GET  /transfers?status=requested&before=ID&limit=N
+//	GET  /transfers/{reference}
+//	POST /transfers/{reference}/confirm  {"reason": "…"}
+//	POST /transfers/{reference}/reject   {"reason": "…"}
+func (s *Subscriptions) Operator(db *bun.DB, check tenancy.Authorizer) http.Handler {
+	mux := problem.NewMux(s.cfg.OnError)
+	handle := func(pattern string, do func(r *http.Request, actor tenancy.Actor, reason string) (any, error)) {
+		mux.Route(pattern, func(w http.ResponseWriter, r *http.Request) error {
+			actor, err := check.Authorize(r)
+			if err != nil {
+				return err
+			}
+			var body struct {
+				Reason string `json:"reason"`
+			}
+			if r.Method == http.MethodPost {
+				if err := problem.Decode(w, r, &body); err != nil {
+					return err
+				}
+			}
+			answer, err := do(r, actor, body.Reason)
+			if err != nil {
+				return err
+			}
+			problem.JSON(w, http.StatusOK, answer)
+			return nil
+		})
+	}
+	handle("GET /transfers", func(r *http.Request, _ tenancy.Actor, _ string) (any, error) {
+		what, err := page(r)
+		if err != nil {
+			return nil, err
+		}
+		what.Status = TransferStatus(r.URL.Query().Get("status"))
+		found, err := s.Transfers(r.Context(), db, what)
+		return map[string]any{"transfers": found}, err
+	})
+	handle("GET /transfers/{reference}", func(r *http.Request, _ tenancy.Actor, _ string) (any, error) {
+		return s.Transfer(r.Context(), db, r.PathValue("reference"))
+	})
+	handle("POST /transfers/{reference}/confirm", func(r *http.Request, actor tenancy.Actor, reason string) (any, error) {
+		return s.ConfirmTransfer(r.Context(), db, ConfirmTransfer{Reference: r.PathValue("reference"), Actor: actor, Reason: reason})
+	})
+	handle("POST /transfers/{reference}/reject", func(r *http.Request, actor tenancy.Actor, reason string) (any, error) {
+		return s.RejectTransfer(r.Context(), db, RejectTransfer{Reference: r.PathValue("reference"), Actor: actor, Reason: reason})
+	})
+	return mux
+}
+
+// page reads where a list starts and how long it is.
+func page(r *http.Request) (Transfers, error) {
+	q := r.URL.Query()
+	what := Transfers{Before: q.Get("before")}
+	if err := tenancy.CheckText("page mark", what.Before, 64); err != nil {
+		return Transfers{}, err
+	}
+	if s := q.Get("limit"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			return Transfers{}, ErrInvalid
+		}
+		what.Limit = n
+	}
+	return what, nil
+}

@@ -1,0 +1,57 @@
+// Package credits says how much an account may still spend: an append-only ledger
+// of credits, on the host's own database and inside the host's own transactions.
+//
+// # Entries, grants, splits
+//
+// Credits come in by a Grant and go out by a Deduct. Each is an Entry of the
+// account's ledger: numbered 1, 2, 3 without gaps, with the balance after it, never
+// changed and never deleted. A grant has a category, a priority, a date from which
+// it is in effect and a date at which it expires; every deduction writes down how
+// much it took from which grant, and a Refund gives it back there.
+//
+// # Burn order
+//
+// A deduction takes from the grants that are in effect, in this order:
+//
+//  1. the lower priority
+//  2. the sooner expiry; never is the latest
+//  3. allowance, promo, adjustment, paid: what was given before what was bought
+//  4. the earlier effective date
+//  5. the lower id
+//
+// Expired credit is unspendable at the instant: that is computed from timestamps
+// and waits for no job.
+//
+// # Once and only once
+//
+// A key makes an operation happen once, whatever is retried. The same key with the
+// same content gives the first outcome back, a refusal too; with other content it
+// is ErrKeyReused. Keys are unique per account and kept for ever. A refusal without
+// a key writes nothing.
+//
+// A COMMIT whose outcome nobody knows – the connection was lost – is
+// ErrOutcomeUnknown: ask again with the same key.
+//
+// # One transaction
+//
+// Every method takes a bun.IDB. Given a bun.Tx it joins it, so that the host's row
+// and its price commit together or not at all:
+//
+//	err := db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+//		if _, err := tx.NewInsert().Model(image).Exec(ctx); err != nil {
+//			return err
+//		}
+//		_, err := ledger.Deduct(ctx, tx, credits.Deduct{Account: account, Amount: 5, Key: "image:" + image.ID})
+//		return err
+//	})
+//
+// The refusals leave a joined transaction usable; any other error means: roll back.
+// On SQLite begin transactions with BEGIN IMMEDIATE (_txlock=immediate).
+//
+// # Correctness
+//
+// The account's row is the lock, taken first. Amounts are int64, overflow is
+// checked, and the database itself refuses a grant below zero. Verify checks that a
+// ledger adds up. On SQLite triggers keep entries and splits append-only; on
+// PostgreSQL grant the serving role no UPDATE and no DELETE on them.
+package credits

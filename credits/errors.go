@@ -1,0 +1,62 @@
+package credits
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/quitrent/quitrent/internal/problem"
+	"github.com/quitrent/quitrent/internal/tx"
+)
+
+// The refusals of a Ledger. Over HTTP they answer with the status named, as problem
+// details (RFC 9457).
+var (
+	// ErrInsufficient: the account has too few spendable credits. The error that
+	// carries it is an *InsufficientError.
+	ErrInsufficient = problem.New(http.StatusPaymentRequired, "insufficient_credits", "not enough credits: buy more to go on")
+
+	// ErrKeyReused: the key was used before, for something else.
+	ErrKeyReused = problem.New(http.StatusConflict, "key_reused", "this idempotency key was used for another request: use a new one")
+
+	// ErrInvalid: the amount is not positive, the key is missing or too long, and
+	// the like. The detail says which.
+	ErrInvalid = problem.New(http.StatusUnprocessableEntity, "invalid_credits", "the credits request is not valid")
+
+	// ErrOverflow: the balance would pass the largest int64.
+	ErrOverflow = problem.New(http.StatusUnprocessableEntity, "credits_overflow", "the balance would be larger than can be counted")
+
+	// ErrNoEntry: the account has no entry of that number.
+	ErrNoEntry = problem.New(http.StatusNotFound, "no_entry", "there is no such ledger entry")
+
+	// ErrNotRefundable: the entry took nothing, or less than that is left of it.
+	ErrNotRefundable = problem.New(http.StatusConflict, "not_refundable", "a refund gives back at most what the entry took and was not given back yet")
+
+	// ErrOutcomeUnknown: COMMIT failed in a way that leaves open whether the change
+	// took effect. Ask again with the same key.
+	ErrOutcomeUnknown = tx.ErrOutcomeUnknown
+)
+
+// InsufficientError is an ErrInsufficient with its numbers.
+type InsufficientError struct {
+	// Need is what was asked for, Have what was spendable then, in credits.
+	Need, Have int64
+	// Pay is Config.Pay.
+	Pay string
+}
+
+// Error says what was needed and what there was.
+func (e *InsufficientError) Error() string {
+	return fmt.Sprintf("%v: this takes %d and %d are left", ErrInsufficient, e.Need, e.Have)
+}
+
+// Unwrap is ErrInsufficient.
+func (e *InsufficientError) Unwrap() error { return ErrInsufficient }
+
+// ProblemMembers adds the numbers and the way to pay to the HTTP answer.
+func (e *InsufficientError) ProblemMembers() map[string]any {
+	m := map[string]any{"credits_needed": e.Need, "credits_left": e.Have}
+	if e.Pay != "" {
+		m["pay"] = e.Pay
+	}
+	return m
+}

@@ -1,0 +1,60 @@
+package credits
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/internal/problem"
+	"github.com/quitrent/quitrent/tenancy"
+)
+
+// Handler serves an account its own credits, behind a middleware that enters it:
+//
+//	GET /credits/balance
+//	GET /credits/entries?before=N&limit=N
+func (l *Ledger) Handler(db *bun.DB) http.Handler {
+	mux := problem.NewMux(l.cfg.OnError)
+	mux.Route("GET /credits/balance", func(w http.ResponseWriter, r *http.Request) error {
+		b, err := l.Balance(r.Context(), db, tenancy.From(r.Context()).Account)
+		if err != nil {
+			return err
+		}
+		problem.JSON(w, http.StatusOK, b)
+		return nil
+	})
+	mux.Route("GET /credits/entries", func(w http.ResponseWriter, r *http.Request) error {
+		what := Entries{Account: tenancy.From(r.Context()).Account}
+		before, err := number(r, "before")
+		if err != nil {
+			return err
+		}
+		limit, err := number(r, "limit")
+		if err != nil {
+			return err
+		}
+		what.Before, what.Limit = before, int(min(limit, 500))
+		page, err := l.Entries(r.Context(), db, what)
+		if err != nil {
+			return err
+		}
+		problem.JSON(w, http.StatusOK, page)
+		return nil
+	})
+	return mux
+}
+
+// number reads a positive number from the query; absent is 0.
+func number(r *http.Request, name string) (int64, error) {
+	s := r.URL.Query().Get(name)
+	if s == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("%w: %s must be a number above zero", ErrInvalid, name)
+	}
+	return n, nil
+}

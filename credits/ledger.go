@@ -1,0 +1,115 @@
+package credits
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/internal/problem"
+	"github.com/quitrent/quitrent/tenancy"
+)
+
+// unit is the only unit of credit so far. It is part of every key of the schema, so
+// that more can come.
+const unit = "credit"
+
+// maxKey is the longest idempotency key, in bytes.
+const maxKey = 200
+
+// maxText is the longest operation or note, in bytes.
+const maxText = 500
+
+// Config is the policy of a Ledger. The zero value works.
+type Config struct {
+	// Pay tells a customer, in the answer to a refusal for want of credits, how to
+	// get more: a sentence or an address. Default: nothing.
+	Pay string
+
+	// Now is the clock. Default: time.Now.
+	Now func() time.Time
+
+	// OnError writes refusals. Default: problem details (RFC 9457).
+	OnError func(w http.ResponseWriter, r *http.Request, err error)
+}
+
+// Ledger counts the credits of accounts. It holds policy and no connection: every
+// method that needs the database takes it. One value serves any number of
+// goroutines, and any number of processes share a database.
+type Ledger struct {
+	cfg Config
+}
+
+// New makes a Ledger from cfg.
+func New(cfg Config) *Ledger {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.OnError == nil {
+		cfg.OnError = problem.Write
+	}
+	return &Ledger{cfg: cfg}
+}
+
+func (l *Ledger) now() time.Time { return micro(l.cfg.Now()) }
+
+// micro is what PostgreSQL keeps of a time; the zero time stays zero.
+func micro(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return t.UTC().Truncate(time.Microsecond)
+}
+
+// OnRegister is a hook for tenancy.Config.OnRegister: it seeds a new account with
+// its plan's monthly credits, in the registration's transaction. An account that
+// waits for its first payment gets none before it has paid.
+func (l *Ledger) OnRegister(ctx context.Context, db bun.IDB, r tenancy.Registered) error {
+	seed := Seed{Account: r.Account.ID, Amount: r.Plan.MonthlyCredits}
+	switch r.Account.Status {
+	case tenancy.StatusTrial:
+		seed.Category = CategoryPromo
+	case tenancy.StatusActive:
+		seed.Category = CategoryAllowance
+	default:
+		return nil
+	}
+	if seed.Amount == 0 {
+		return nil
+	}
+	_, err := l.Seed(ctx, db, seed)
+	return err
+}
+
+func checkAccount(id tenancy.AccountID) error {
+	if _, err := tenancy.ParseAccountID(string(id)); err != nil {
+		return fmt.Errorf("%w: %q is not an account id", ErrInvalid, id)
+	}
+	return nil
+}
+
+func checkAmount(n int64) error {
+	if n <= 0 {
+		return fmt.Errorf("%w: the amount must be above zero", ErrInvalid)
+	}
+	return nil
+}
+
+func checkKey(key string, required bool) error {
+	switch {
+	case key == "" && required:
+		return fmt.Errorf("%w: an idempotency key is required", ErrInvalid)
+	case len(key) > maxKey:
+		return fmt.Errorf("%w: an idempotency key has at most %d bytes", ErrInvalid, maxKey)
+	}
+	return checkText("idempotency key", key)
+}
+
+func checkText(what, s string) error {
+	if err := tenancy.CheckText(what, s, maxText); err != nil {
+		return fmt.Errorf("%w: the %s is too long or has a character that does not print", ErrInvalid, what)
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+package credits
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/internal/id"
+	"github.com/quitrent/quitrent/tenancy"
+)
+
+// The headers that Middleware sets.
+const (
+	HeaderCost      = "Credits-Cost"      // what the request cost
+	HeaderRemaining = "Credits-Remaining" // what can still be spent
+)
+
+// refundWithin bounds a refund, which the end of the request does not.
+const refundWithin = 30 * time.Second
+
+// Cost is what a request costs, in credits. 0 is free. An error refuses the
+// request.
+type Cost func(r *http.Request) (int64, error)
+
+// Fixed is the Cost of a route that always costs the same.
+func Fixed(n int64) Cost { return func(*http.Request) (int64, error) { return n, nil } }
+
+// Middleware charges the account that the request has entered: before the handler
+// runs, so that two requests can't spend the same credits. A shortage answers 402
+// and the handler does not run. When the handler fails – it answers with a status
+// of 400 or above, or panics before it has answered – the credits go back to where
+// they came from.
+//
+// It charges every request anew, repeats too: an Idempotency-Key is for the handler
+// to honour, in its own transaction with Ledger.Deduct, where the work and its
+// price commit together. A refusal writes nothing. If the process dies between
+// charge and answer, the charge stays; a refund that fails is logged.
+func (l *Ledger) Middleware(db *bun.DB, cost Cost) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			n, err := cost(r)
+			if err != nil {
+				l.cfg.OnError(w, r, err)
+				return
+			}
+			if n == 0 {
+				next.ServeHTTP(w, r)
+				return
+			}
+			entry, err := l.Deduct(r.Context(), db, Deduct{
+				Account: tenancy.From(r.Context()).Account, Amount: n, Operation: r.Pattern,
+			})
+			if err != nil {
+				l.cfg.OnError(w, r, err)
+				return
+			}
+			c := &charged{ResponseWriter: w, entry: entry, refund: func() (Entry, error) {
+				// The client may have gone: its credits come back all the same.
+				ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), refundWithin)
+				defer cancel()
+				back, err := l.Refund(ctx, db, Refund{Account: entry.Account, Entry: entry.Number, Key: id.New("req")})
+				if err != nil {
+					slog.ErrorContext(ctx, "quitrent: refund failed", "account", entry.Account, "entry", entry.Number, "err", err)
+				}
+				return back, err
+			}}
+			defer c.fail() // a panic; what has been decided stays
+			next.ServeHTTP(c, r)
+			c.decide(http.StatusOK) // a handler that writes nothing answers 200
+		})
+	}
+}
+
+// charged decides, at the first byte of the answer, whether the charge stays.
+type charged struct {
+	http.ResponseWriter
+
+	entry   Entry
+	refund  func() (Entry, error)
+	decided bool
+}
+
+func (c *charged) decide(status int) {
+	if c.decided {
+		return
+	}
+	if status >= http.StatusBadRequest {
+		c.fail()
+		return
+	}
+	c.decided = true
+	c.headers(-c.entry.Amount, c.entry.Spendable)
+}
+
+func (c *charged) fail() {
+	if c.decided {
+		return
+	}
+	c.decided = true
+	if back, err := c.refund(); err == nil {
+		c.headers(0, back.Spendable)
+	} else {
+		c.headers(-c.entry.Amount, c.entry.Spendable)
+	}
+}
+
+func (c *charged) headers(cost, left int64) {
+	h := c.Header()
+	h.Set(HeaderCost, strconv.FormatInt(cost, 10))
+	h.Set(HeaderRemaining, strconv.FormatInt(left, 10))
+}
+
+func (c *charged) WriteHeader(status int) {
+	if status >= http.StatusOK || status == http.StatusSwitchingProtocols {
+		c.decide(status) // other 1xx come before the answer
+	}
+	c.ResponseWriter.WriteHeader(status)
+}
+
+func (c *charged) Write(b []byte) (int, error) {
+	c.decide(http.StatusOK)
+	return c.ResponseWriter.Write(b)
+}
+
+// Flush sends what has been written: the answer has begun, and the charge stays.
+func (c *charged) Flush() { _ = c.FlushError() }
+
+// FlushError is Flush for http.ResponseController.
+func (c *charged) FlushError() error {
+	c.decide(http.StatusOK)
+	return http.NewResponseController(c.ResponseWriter).Flush()
+}
+
+// Unwrap lets http.ResponseController reach what else the connection can do.
+func (c *charged) Unwrap() http.ResponseWriter { return c.ResponseWriter }

@@ -1,0 +1,52 @@
+package throttle
+
+import (
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+const (
+	// maxSeconds keeps times within what clients parse (RFC 9111, section 1.2.2).
+	maxSeconds = math.MaxInt32
+	// maxQuota is the largest Integer of a structured field (RFC 9651, section 3.3.1).
+	maxQuota = 999_999_999_999_999
+)
+
+// announce adds the policy and its state to an answer. Both fields are lists, so
+// another policy's stay.
+func announce(h http.Header, policy string, d Decision) {
+	h.Add("RateLimit-Policy", policyField(policy, d.Limit))
+	h.Add("RateLimit", stateField(policy, d))
+}
+
+func policyField(policy string, l Limit) string {
+	fill := math.Ceil(float64(l.Burst) / float64(l.Rate))
+	b := append(make([]byte, 0, 48), '"')
+	b = append(b, policy...)
+	b = append(b, `";q=`...)
+	b = strconv.AppendInt(b, min(int64(l.Burst), maxQuota), 10)
+	b = append(b, ";w="...)
+	b = strconv.AppendInt(b, int64(min(fill, maxSeconds)), 10)
+	return string(b)
+}
+
+func stateField(policy string, d Decision) string {
+	b := append(make([]byte, 0, 48), '"')
+	b = append(b, policy...)
+	b = append(b, `";r=`...)
+	b = strconv.AppendInt(b, min(int64(d.Remaining), maxQuota), 10)
+	b = append(b, ";t="...)
+	b = strconv.AppendInt(b, seconds(d.Reset), 10)
+	return string(b)
+}
+
+// seconds rounds up: a client told less would come back too early.
+func seconds(d time.Duration) int64 {
+	s := int64(d / time.Second)
+	if d%time.Second > 0 {
+		s++
+	}
+	return min(s, maxSeconds)
+}

@@ -1,0 +1,87 @@
+package throttle
+
+import (
+	"net/http"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/quitrent/quitrent/internal/problem"
+	"github.com/quitrent/quitrent/tenancy"
+)
+
+// Config is the policy of a Limiter. The zero value works.
+type Config struct {
+	// Default is the limit of an account whose plan names none, and of every limit
+	// that is not one (see the package's page). Default: 10 a second, 20 at once.
+	Default Limit
+
+	// Address is the limit of one network address for what comes without a
+	// credential or with a bad one. Default: 1 a second, 20 at once.
+	Address Limit
+
+	// MaxKeys bounds the accounts, the addresses and the keys of Take that are
+	// remembered, each. Default: 1<<20.
+	MaxKeys int
+
+	// Now is the clock. While it stands behind what a bucket has seen, that bucket
+	// does not fill. Default: time.Now, whose monotonic reading never goes back.
+	Now func() time.Time
+
+	// OnError writes refusals. Default: problem details (RFC 9457).
+	OnError func(w http.ResponseWriter, r *http.Request, err error)
+}
+
+// Limiter decides how fast accounts and addresses may go. It holds their buckets
+// in memory: use one for the whole process. It serves any number of goroutines.
+type Limiter struct {
+	cfg Config
+
+	// Three tables, so that keys which strangers choose cannot push out others.
+	keys      *table[string]
+	accounts  *table[tenancy.AccountID]
+	addresses *table[addressKey]
+}
+
+// New makes a Limiter from cfg.
+func New(cfg Config) *Limiter {
+	cfg.Default = cfg.Default.or(Limit{Rate: 10, Burst: 20})
+	cfg.Address = cfg.Address.or(Limit{Rate: 1, Burst: 20})
+	if cfg.MaxKeys <= 0 {
+		cfg.MaxKeys = 1 << 20
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.OnError == nil {
+		cfg.OnError = problem.Write
+	}
+	return &Limiter{
+		cfg:       cfg,
+		keys:      newTable[string](cfg.MaxKeys),
+		accounts:  newTable[tenancy.AccountID](cfg.MaxKeys),
+		addresses: newTable[addressKey](cfg.MaxKeys),
+	}
+}
+
+// Take takes n tokens from the bucket of key, all or none; a refusal costs
+// nothing. With n <= 0 it only looks, and Allowed reports that a token is there.
+// An n above limit.Burst can never pass: its RetryAfter is rate.InfDuration. A
+// limit that is not one is replaced by Config.Default.
+//
+// The keys are the host's own and meet neither accounts nor addresses. Their
+// length is up to the host too: bound it where it comes from outside.
+func (l *Limiter) Take(key string, limit Limit, n int) Decision {
+	return l.keys.take(l.cfg.Now(), key, limit.or(l.cfg.Default), n)
+}
+
+// TakeAccount is Take on the bucket of the scope's account with the limit of its
+// plan: for work that costs more than the one token that Middleware takes, and
+// for what does not come over HTTP.
+func (l *Limiter) TakeAccount(scope tenancy.Scope, n int) Decision {
+	return l.accounts.take(l.cfg.Now(), scope.Account, l.planLimit(scope.Plan), n)
+}
+
+func (l *Limiter) planLimit(p tenancy.Plan) Limit {
+	return Limit{Rate: rate.Limit(p.Rate), Burst: p.Burst}.or(l.cfg.Default)
+}

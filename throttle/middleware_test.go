@@ -1,0 +1,305 @@
+package throttle
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/quitrent/quitrent/tenancy"
+)
+
+func TestM7_EachAccountHasItsOwnBucket(t *testing.T) {
+	s := newSite(New(Config{Now: newClock().now}))
+	s.plans["a"], s.plans["b"] = plan(1, 5), plan(1, 5)
+	wantPasses(t, s, 5, 8, "192.0.2.1:1", "X-API-Key", "a")
+	wantPasses(t, s, 5, 8, "192.0.2.1:1", "X-API-Key", "b")
+	wantPasses(t, s, 0, 3, "192.0.2.2:1", "X-API-Key", "a") // nor does another address help
+}
+
+func TestM7_ThePlanSetsRateAndBurst(t *testing.T) {
+	c := newClock()
+	s := newSite(New(Config{Now: c.now}))
+	s.plans["starter"], s.plans["scale"], s.plans["none"] = plan(10, 50), plan(50, 200), plan(0, 0)
+	for _, tc := range []struct {
+		key         string
+		burst, rate int
+	}{
+		{"starter", 50, 10},
+		{"scale", 200, 50},
+		{"none", 20, 10}, // Config.Default
+	} {
+		wantPasses(t, s, tc.burst, 250, "192.0.2.1:1", "X-API-Key", tc.key)
+		c.pass(time.Second)
+		wantPasses(t, s, tc.rate, 250, "192.0.2.1:1", "X-API-Key", tc.key)
+	}
+}
+
+func TestM7_NobodyWithAnAccountIsExempt(t *testing.T) {
+	for _, kind := range []tenancy.ActorKind{tenancy.ActorUser, tenancy.ActorKey, tenancy.ActorOperator, tenancy.ActorSystem} {
+		t.Run(string(kind), func(t *testing.T) {
+			s := newSite(New(Config{Now: newClock().now}))
+			s.plans["a"] = plan(1, 3)
+			s.actor = tenancy.Actor{Kind: kind, ID: "x"}
+			for _, s.need = range []tenancy.Capability{tenancy.Read, tenancy.Write, tenancy.Use} {
+				get(s, "192.0.2.1:1", "X-API-Key", "a")
+			}
+			wantPasses(t, s, 0, 3, "192.0.2.1:1", "X-API-Key", "a")
+		})
+	}
+}
+
+func TestM7_APlanChangeKeepsWhatIsLeft(t *testing.T) {
+	c := newClock()
+	s := newSite(New(Config{Now: c.now}))
+	s.plans["a"] = plan(1, 10)
+	wantPasses(t, s, 10, 10, "192.0.2.1:1", "X-API-Key", "a")
+
+	s.plans["a"] = plan(20, 100) // an upgrade is no fresh bucket …
+	wantPasses(t, s, 0, 3, "192.0.2.1:1", "X-API-Key", "a")
+	c.pass(time.Second) // … but fills faster at once
+	wantPasses(t, s, 20, 30, "192.0.2.1:1", "X-API-Key", "a")
+
+	c.pass(time.Minute)
+	s.plans["a"] = plan(1, 10) // a downgrade leaves no more than its burst
+	wantPasses(t, s, 10, 30, "192.0.2.1:1", "X-API-Key", "a")
+}
+
+func TestM7_AnonymousRequestsCountByAddress(t *testing.T) {
+	c := newClock()
+	s := newSite(New(Config{Now: c.now}))
+	wantPasses(t, s, 20, 25, "192.0.2.1:1000")
+	wantPasses(t, s, 0, 3, "192.0.2.1:2000") // another port
+	wantPasses(t, s, 20, 25, "192.0.2.2:1000")
+	c.pass(2 * time.Second)
+	wantPasses(t, s, 2, 5, "192.0.2.1:1000")
+
+	wantPasses(t, s, 20, 25, "[2001:db8:0:1::1]:1")
+	wantPasses(t, s, 0, 3, "[2001:db8:0:1:ffff::2]:1") // the same /64
+	wantPasses(t, s, 20, 25, "[2001:db8:0:2::1]:1")
+
+	wantPasses(t, s, 20, 25, "@")
+	wantPasses(t, s, 0, 3, "")
+	wantPasses(t, s, 20, 25, "[::1]:1") // and no address is not the address ::
+}
+
+func TestM7_FailedCredentialsCountByAddress(t *testing.T) {
+	c := newClock()
+	s := newSite(New(Config{Now: c.now}))
+	s.plans["good"] = plan(100, 100)
+	for i := range 20 {
+		if w := get(s, "192.0.2.1:1", "X-API-Key", fmt.Sprint("guess", i)); w.Code != http.StatusUnauthorized {
+			t.Fatalf("guess %d: %d", i, w.Code)
+		}
+	}
+	wantPasses(t, s, 0, 3, "192.0.2.1:1", "X-API-Key", "guess")
+	wantPasses(t, s, 0, 3, "192.0.2.1:1", "X-API-Key", "good") // it may be the next guess
+	wantPasses(t, s, 0, 3, "192.0.2.1:1")
+	c.pass(time.Second)
+	wantPasses(t, s, 1, 3, "192.0.2.1:1", "X-API-Key", "guess")
+	for _, header := range []string{"Authorization", "Cookie"} {
+		wantPasses(t, s, 20, 25, "192.0.2.2:1", header, "x")
+		c.pass(time.Minute)
+	}
+}
+
+func TestM7_AFailedCredentialCountsWhenTheHandlerPanics(t *testing.T) {
+	s := newSite(New(Config{Now: newClock().now, Address: Limit{Rate: 1, Burst: 1}}))
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic was swallowed")
+			}
+		}()
+		get(s, "192.0.2.1:1", "X-API-Key", "panic")
+	}()
+	wantPasses(t, s, 0, 1, "192.0.2.1:1", "X-API-Key", "guess")
+}
+
+func TestM7_GoodCredentialsDoNotCountByAddress(t *testing.T) {
+	for _, header := range []string{"X-API-Key", "Authorization", "Cookie"} {
+		s := newSite(New(Config{Now: newClock().now}))
+		s.plans["a"] = plan(1, 50)
+		// 50 pass, 50 are over the account's limit: it is known who sent those too.
+		wantPasses(t, s, 50, 100, "192.0.2.1:1", header, "a")
+		wantPasses(t, s, 20, 25, "192.0.2.1:1")
+	}
+}
+
+func TestM7_GuessesInParallelAreOwed(t *testing.T) {
+	c := newClock()
+	l := New(Config{Now: c.now, Address: Limit{Rate: 1, Burst: 4}})
+	var inside sync.WaitGroup
+	inside.Add(100)
+	h := l.ByAddress(nil)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		inside.Done()
+		inside.Wait() // until all have looked at the bucket
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	var all sync.WaitGroup
+	for range 100 {
+		all.Go(func() { get(h, "192.0.2.1:1", "Authorization", "guess") })
+	}
+	all.Wait()
+	s := l.ByAddress(nil)(http.NotFoundHandler())
+	c.pass(4 * time.Second)
+	wantPasses(t, s, 0, 1, "192.0.2.1:1", "Authorization", "guess") // one burst is owed …
+	c.pass(time.Second)
+	wantPasses(t, s, 1, 2, "192.0.2.1:1", "Authorization", "guess") // … and no more
+}
+
+func TestM7_AForgedForwardedForChangesNothing(t *testing.T) {
+	l := New(Config{Now: newClock().now})
+	for _, tc := range []struct {
+		name    string
+		trusted []netip.Prefix
+		peer    string
+		list    func(i int) []string
+	}{
+		{"no proxy", nil, "192.0.2.1:1", func(i int) []string {
+			return []string{"X-Forwarded-For", fmt.Sprintf("198.51.100.%d", i), "X-Real-IP", fmt.Sprintf("198.51.100.%d", i), "Forwarded", fmt.Sprintf("for=198.51.100.%d", i)}
+		}},
+		{"peer is no proxy", []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, "192.0.2.2:1", func(i int) []string {
+			return []string{"X-Forwarded-For", fmt.Sprintf("198.51.100.%d", i)}
+		}},
+		{"behind a proxy", []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, "10.0.0.1:1", func(i int) []string {
+			return []string{"X-Forwarded-For", fmt.Sprintf("198.51.100.%d, 192.0.2.3", i)}
+		}},
+		{"a header of its own", []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, "10.0.0.1:1", func(i int) []string {
+			return []string{"X-Forwarded-For", fmt.Sprintf("198.51.100.%d", i), "X-Forwarded-For", "192.0.2.4"}
+		}},
+	} {
+		h := l.ByAddress(tc.trusted)(http.NotFoundHandler())
+		ok := 0
+		for i := range 40 {
+			ok += passes(h, 1, tc.peer, tc.list(i)...)
+		}
+		if ok != 20 {
+			t.Errorf("%s: %d passed, want 20", tc.name, ok)
+		}
+	}
+	// And what the proxy wrote does count.
+	h := l.ByAddress([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")})(http.NotFoundHandler())
+	wantPasses(t, h, 20, 25, "10.0.0.1:1", "X-Forwarded-For", "192.0.2.5")
+	wantPasses(t, h, 20, 25, "10.0.0.1:1", "X-Forwarded-For", "192.0.2.6")
+}
+
+func TestM7_ManyAddressesDoNotResetAnAccount(t *testing.T) {
+	l := New(Config{Now: newClock().now, MaxKeys: 4})
+	s := newSite(l)
+	s.plans["a"] = plan(1, 5)
+	wantPasses(t, s, 5, 6, "192.0.2.1:1", "X-API-Key", "a")
+	for i := range 100 { // each emptier than the account's
+		passes(s, 20, fmt.Sprintf("198.51.100.%d:1", i))
+		l.Take(fmt.Sprint(i), Limit{Rate: 1, Burst: 20}, 20)
+	}
+	wantPasses(t, s, 0, 3, "192.0.2.1:1", "X-API-Key", "a")
+}
+
+func TestMiddleware_PanicsWithoutAnAccount(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("a request of no account passed")
+		}
+	}()
+	get(New(Config{}).Middleware(http.NotFoundHandler()), "192.0.2.1:1")
+}
+
+func TestHeaders_OnEveryAnswer(t *testing.T) {
+	c := newClock()
+	s := newSite(New(Config{Now: c.now}))
+	s.plans["a"] = plan(0.4, 2)
+	for i, want := range []http.Header{
+		{"Ratelimit-Policy": {`"account";q=2;w=5`}, "Ratelimit": {`"account";r=1;t=3`}},
+		{"Ratelimit-Policy": {`"account";q=2;w=5`}, "Ratelimit": {`"account";r=0;t=3`}},
+		{"Ratelimit-Policy": {`"account";q=2;w=5`}, "Ratelimit": {`"account";r=0;t=3`}, "Retry-After": {"3"},
+			"Cache-Control": {"no-store"}, "Content-Type": {"application/problem+json"}},
+	} {
+		if diff := cmp.Diff(want, get(s, "192.0.2.1:1", "X-API-Key", "a").Header()); diff != "" {
+			t.Errorf("answer %d (-want +got):\n%s", i+1, diff)
+		}
+	}
+	if diff := cmp.Diff(http.Header{"Ratelimit-Policy": {`"address";q=20;w=20`}, "Ratelimit": {`"address";r=19;t=1`}},
+		get(s, "192.0.2.1:1").Header()); diff != "" {
+		t.Errorf("anonymous (-want +got):\n%s", diff)
+	}
+}
+
+func TestHeaders_PoliciesOfTwoLimitsAreAList(t *testing.T) {
+	l := New(Config{Now: newClock().now})
+	s := newSite(l)
+	s.plans["a"] = plan(1, 5)
+	// Known by something that ByAddress cannot see, such as a client certificate.
+	h := l.ByAddress(nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Set("X-API-Key", "a")
+		s.ServeHTTP(w, r)
+	}))
+	want := http.Header{
+		"Ratelimit-Policy": {`"address";q=20;w=20`, `"account";q=5;w=5`},
+		"Ratelimit":        {`"address";r=19;t=1`, `"account";r=4;t=1`},
+	}
+	if diff := cmp.Diff(want, get(h, "192.0.2.1:1").Header()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestRefusal_IsAProblem(t *testing.T) {
+	s := newSite(New(Config{Now: newClock().now, Address: Limit{Rate: 0.5, Burst: 1}}))
+	s.plans["a"] = plan(0.25, 1)
+	for policy, headers := range map[string][]string{"account": {"X-API-Key", "a"}, "address": nil} {
+		addr := map[string]string{"account": "192.0.2.1:1", "address": "192.0.2.2:1"}[policy]
+		get(s, addr, headers...)
+		w := get(s, addr, headers...)
+		var got map[string]any
+		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		delete(got, "detail")
+		want := map[string]any{
+			"type": "about:blank", "title": "Too Many Requests", "status": 429.0, "code": "rate_limited",
+			"violated-policies": []any{policy},
+		}
+		if diff := cmp.Diff(want, got); diff != "" || w.Code != http.StatusTooManyRequests {
+			t.Errorf("%s: %d (-want +got):\n%s", policy, w.Code, diff)
+		}
+	}
+}
+
+func TestRefusal_OfTheHostsOwnHasTheHeaders(t *testing.T) {
+	var got error
+	s := newSite(New(Config{Now: newClock().now, OnError: func(w http.ResponseWriter, _ *http.Request, err error) {
+		got = err
+		w.WriteHeader(http.StatusTooManyRequests)
+	}}))
+	s.plans["a"] = plan(0.3, 1)
+	get(s, "192.0.2.1:1", "X-API-Key", "a")
+	h := get(s, "192.0.2.1:1", "X-API-Key", "a").Header()
+	if h.Get("Retry-After") != "4" || h.Get("Cache-Control") != "no-store" {
+		t.Errorf("headers: %v", h)
+	}
+	var limited *LimitedError
+	if !errors.Is(got, ErrLimited) || !errors.As(got, &limited) {
+		t.Fatalf("OnError got %v", got)
+	}
+	want := LimitedError{Policy: "account", Decision: Decision{Limit: Limit{0.3, 1},
+		RetryAfter: 3333333334, Reset: 3333333334}} // a third of a nanosecond is one
+	if diff := cmp.Diff(want, *limited); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestLimitedError_NeverComesBackTooEarly(t *testing.T) {
+	l := New(Config{Now: newClock().now})
+	w := httptest.NewRecorder()
+	l.refuse(w, httptest.NewRequest(http.MethodGet, "/", nil), "export", l.Take("k", Limit{Rate: 1, Burst: 1}, 2))
+	if got := w.Header().Get("Retry-After"); got != "2147483647" {
+		t.Errorf("Retry-After of what can never pass: %s", got)
+	}
+}

@@ -1,0 +1,115 @@
+package throttle
+
+import (
+	"hash/maphash"
+	"sync"
+	"time"
+)
+
+const (
+	maxShards = 64
+	// perShard is how many buckets a shard is worth having for.
+	perShard = 64
+	// look is how many buckets are looked at when a new one comes. Above 1 it
+	// outruns the growth, and the more it is, the fuller the one that has to go.
+	look = 8
+)
+
+// table is the buckets of one kind of key, in shards that lock apart.
+type table[K comparable] struct {
+	seed   maphash.Seed
+	shards []shard[K] // a power of two, so that a mask finds the shard
+}
+
+type shard[K comparable] struct {
+	mu      sync.Mutex
+	most    int
+	buckets map[K]*bucket[K]
+	order   []*bucket[K] // the same buckets, for the hand to go round
+	hand    int
+}
+
+// newTable is a table of at most maxKeys buckets.
+func newTable[K comparable](maxKeys int) *table[K] {
+	n := 1
+	for n < maxShards && maxKeys/(2*n) >= perShard {
+		n *= 2
+	}
+	t := &table[K]{seed: maphash.MakeSeed(), shards: make([]shard[K], n)}
+	for i := range t.shards {
+		t.shards[i].most = maxKeys / n
+		t.shards[i].buckets = map[K]*bucket[K]{}
+	}
+	return t
+}
+
+func (t *table[K]) shard(key K) *shard[K] {
+	return &t.shards[maphash.Comparable(t.seed, key)&uint64(len(t.shards)-1)]
+}
+
+// take asks the key's bucket for n tokens.
+func (t *table[K]) take(now time.Time, key K, limit Limit, n int) Decision {
+	s := t.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, ok := s.buckets[key]
+	if !ok {
+		if n <= 0 || n > limit.Burst { // nothing will be taken from it
+			return decide(limit, float64(limit.Burst), n, false)
+		}
+		b = s.add(now, key, limit)
+	}
+	return b.take(now, limit, n)
+}
+
+// charge takes one token from the key's bucket for what has happened already.
+func (t *table[K]) charge(now time.Time, key K, limit Limit) {
+	s := t.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, ok := s.buckets[key]
+	if !ok {
+		b = s.add(now, key, limit)
+	}
+	b.charge(now, limit)
+}
+
+func (s *shard[K]) add(now time.Time, key K, limit Limit) *bucket[K] {
+	s.sweep(now)
+	b := newBucket(key, limit)
+	b.at = len(s.order)
+	s.order = append(s.order, b)
+	s.buckets[key] = b
+	return b
+}
+
+// sweep makes room for one bucket. It drops the full ones among the next few, and
+// if that is not enough, the one of them that would be full soonest.
+func (s *shard[K]) sweep(now time.Time) {
+	var next *bucket[K]
+	var after time.Duration
+	for range min(look, len(s.order)) {
+		s.hand %= len(s.order)
+		b := s.order[s.hand]
+		if b.full(now) {
+			s.drop(b) // and another one takes its place under the hand
+			continue
+		}
+		if d := b.fullAfter(now); next == nil || d < after {
+			next, after = b, d
+		}
+		s.hand++
+	}
+	if len(s.order) >= s.most && next != nil {
+		s.drop(next)
+	}
+}
+
+func (s *shard[K]) drop(b *bucket[K]) {
+	last := len(s.order) - 1
+	s.order[b.at] = s.order[last]
+	s.order[b.at].at = b.at
+	s.order[last] = nil
+	s.order = s.order[:last]
+	delete(s.buckets, b.key)
+}
