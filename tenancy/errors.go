@@ -29,6 +29,7 @@ var (
 // What changing accounts, plans and people can answer.
 var (
 	ErrInvalid      = problem.New(http.StatusUnprocessableEntity, "invalid", "the input is not valid")
+	ErrRefused      = problem.New(http.StatusForbidden, "registration_refused", "this sign-up is not accepted") // for Config.BeforeRegister
 	ErrEmailTaken   = problem.New(http.StatusConflict, "email_taken", "a user with this e-mail address exists: sign in instead")
 	ErrNoUser       = problem.New(http.StatusNotFound, "no_user", "there is no such user")
 	ErrNoPlan       = problem.New(http.StatusUnprocessableEntity, "no_plan", "there is no such plan")
@@ -42,3 +43,9 @@ var (
 // ErrOutcomeUnknown says that COMMIT failed in a way that leaves open whether the
 // change took effect. Ask again with the same key.
 var ErrOutcomeUnknown = tx.ErrOutcomeUnknown
+
+// Refuse answers r with err as problem details (RFC 9457): a refusal of this library
+// with its own status and code, anything else as 503 with the cause in the log and
+// not in the answer. It is what Config.OnError is by default, and what a host's own
+// handlers call with the errors they get.
+func Refuse(w http.ResponseWriter, r *http.Request, err error) { problem.Write(w, r, err) }

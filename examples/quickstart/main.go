@@ -1,0 +1,194 @@
+// Quickstart is the whole library on one page: sign up, authenticate, throttle,
+// spend credits, pay by bank transfer, on a real server and a SQLite file.
+//
+//	go run ./examples/quickstart
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/sqlitedialect"
+	_ "modernc.org/sqlite" // the database driver is the host's choice
+
+	"github.com/quitrent/quitrent/authn"
+	"github.com/quitrent/quitrent/billing"
+	"github.com/quitrent/quitrent/credits"
+	"github.com/quitrent/quitrent/examples/catalogue"
+	"github.com/quitrent/quitrent/tenancy"
+	"github.com/quitrent/quitrent/throttle"
+)
+
+func main() {
+	addr := flag.String("addr", "127.0.0.1:8080", "address to listen on; port 0 takes a free one")
+	file := flag.String("db", "quickstart.db", "the SQLite file; it is made if it is missing")
+	ahead := flag.Duration("ahead", 0, "pretend that it is this much later: 360h and the trial is over")
+	ensure := flag.Bool("ensure-free-trial", false, "create the free-trial plan if it is missing, and exit")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	db, err := open(ctx, *file)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	if *ensure {
+		err = ensureFreeTrial(ctx, db)
+	} else {
+		err = serve(ctx, db, *addr, *file, *ahead)
+	}
+	if err != nil {
+		log.Fatal(err) // what was committed is safe: the file needs no closing
+	}
+}
+
+// open opens the file so that money is safe in it, and brings its tables up to date.
+func open(ctx context.Context, file string) (*bun.DB, error) {
+	pool, err := sql.Open("sqlite", "file:"+file+"?_txlock=immediate&_pragma=busy_timeout(10000)"+
+		"&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)")
+	if err != nil {
+		return nil, err
+	}
+	db := bun.NewDB(pool, sqlitedialect.New())
+	return db, errors.Join(authn.Migrate(ctx, db), billing.Migrate(ctx, db), migrateIdeas(ctx, db))
+}
+
+func ensureFreeTrial(ctx context.Context, db *bun.DB) error {
+	changed, err := tenancy.New(tenancy.Config{}).Ensure(ctx, db, catalogue.FreeTrial())
+	if err == nil && len(changed) == 0 {
+		fmt.Println("the plan free-trial is there already")
+	} else if err == nil {
+		fmt.Println("created or updated the plan free-trial")
+	}
+	return err
+}
+
+func serve(ctx context.Context, db *bun.DB, addr, file string, ahead time.Duration) error {
+	now := func() time.Time { return time.Now().Add(ahead) }
+	pepper, err := pepper(file + ".pepper")
+	if err != nil {
+		return err
+	}
+	token := rand.Text() + rand.Text()
+	operator, err := authn.OperatorToken(token, "quickstart")
+	if err != nil {
+		return err
+	}
+
+	ledger := credits.New(credits.Config{
+		Now: now, Pay: `POST /v1/billing/transfers with {"plan": "starter"}, signed in with your password`,
+	})
+	accounts := tenancy.New(tenancy.Config{
+		Now: now, Deliver: logEvent, OnRegister: []func(context.Context, bun.IDB, tenancy.Registered) error{ledger.OnRegister},
+	})
+	keys, err := authn.New(accounts, authn.Config{Now: now, Peppers: []authn.Pepper{pepper}})
+	if err != nil {
+		return err
+	}
+	passwords := authn.NewPasswords(accounts, authn.PasswordConfig{Now: now, SignUpAnswer: creditsOf(ledger)})
+	limiter := throttle.New(throttle.Config{Now: now})
+	subscriptions, err := billing.New(accounts, ledger, billing.Config{
+		Now: now, Bank: billing.Bank{Holder: "Quickstart Ltd", IBAN: "DE02 1203 0000 0000 2020 51", BIC: "BYLADEM1001"},
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := accounts.Ensure(ctx, db, catalogue.Plans()...); err != nil {
+		return err
+	}
+
+	// Which credential opens a route, and what the account must be able to do.
+	byKey := func(h http.Handler) http.Handler { return keys.Middleware(db, tenancy.Use)(limiter.Middleware(h)) }
+	byPassword := func(need tenancy.Capability, h http.Handler) http.Handler {
+		return passwords.Middleware(db, need)(limiter.Middleware(h))
+	}
+	byEither := func(h http.Handler) http.Handler {
+		return authn.Middleware(db, accounts, tenancy.Read, keys, passwords)(limiter.Middleware(h))
+	}
+	v1 := http.NewServeMux()
+	v1.Handle("/signup", passwords.SignUp(db, keys))
+	v1.Handle("/ideas", byKey(ideas(db, ledger)))
+	v1.Handle("/account", byEither(accounts.Handler(db)))
+	v1.Handle("/credits/", byEither(ledger.Handler(db)))
+	v1.Handle("/keys", byPassword(tenancy.MintKeys, keys.Handler(db)))
+	v1.Handle("/keys/", byPassword(tenancy.MintKeys, keys.Handler(db)))
+	v1.Handle("/billing/", byPassword(tenancy.Pay, subscriptions.Handler(db)))
+	desk := http.NewServeMux()
+	desk.Handle("/accounts/", accounts.Operator(db, operator))
+	desk.Handle("/transfers", subscriptions.Operator(db, operator))
+	desk.Handle("/transfers/", subscriptions.Operator(db, operator))
+	mux := http.NewServeMux()
+	mux.Handle("/v1/", http.StripPrefix("/v1", v1))
+	mux.Handle("/operator/", http.StripPrefix("/operator", desk))
+	mux.Handle("/{$}", signUpPage(db, passwords, keys, ledger))
+
+	server := &http.Server{
+		Handler:           limiter.ByAddress(nil)(mux), // nil: no proxy stands before it
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+	}
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("%w (another address: -addr 127.0.0.1:0)", err)
+	}
+	printTour("http://"+listener.Addr().String(), token, file)
+
+	var background sync.WaitGroup
+	background.Go(func() { _ = accounts.Run(ctx, db) })
+	background.Go(func() { _ = subscriptions.Run(ctx, db) })
+	background.Go(func() {
+		<-ctx.Done()
+		grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		_ = server.Shutdown(grace)
+	})
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	background.Wait()
+	fmt.Println("stopped; the data stays in", file)
+	return nil
+}
+
+// pepper keeps the secret that API keys are hashed with beside the database, so that
+// keys outlive a restart. In production it comes from where your secrets are.
+func pepper(file string) (authn.Pepper, error) {
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret)
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		secret, err = os.ReadFile(file)
+		return authn.Pepper{ID: "1", Secret: secret}, err
+	}
+	if err != nil {
+		return authn.Pepper{}, err
+	}
+	_, err = f.Write(secret)
+	return authn.Pepper{ID: "1", Secret: secret}, errors.Join(err, f.Close())
+}
+
+func logEvent(_ context.Context, e tenancy.Event) error {
+	log.Printf("event %s of %s: %s", e.Kind, e.Account, e.Data)
+	return nil
+}
+
+// creditsOf adds to the answer of a sign-up what the account can spend.
+func creditsOf(ledger *credits.Ledger) func(context.Context, bun.IDB, tenancy.Registered) (map[string]any, error) {
+	return func(ctx context.Context, db bun.IDB, r tenancy.Registered) (map[string]any, error) {
+		b, err := ledger.Balance(ctx, db, r.Account.ID)
+		return map[string]any{"credits": b.Spendable}, err
+	}
+}
