@@ -93,7 +93,7 @@ func serve(ctx context.Context, db *bun.DB, addr, file string, ahead time.Durati
 		Now: now, Pay: `POST /v1/billing/transfers with {"plan": "starter"}, signed in with your password`,
 	})
 	accounts := tenancy.New(tenancy.Config{
-		Now: now, Deliver: logEvent, OnRegister: []func(context.Context, bun.IDB, tenancy.Registered) error{ledger.OnRegister},
+		Now: now, Deliver: logEvent, OnRegister: []tenancy.Hook{ledger.OnRegister},
 	})
 	keys, err := authn.New(accounts, authn.Config{Now: now, Peppers: []authn.Pepper{pepper}})
 	if err != nil {

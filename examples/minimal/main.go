@@ -1,0 +1,62 @@
+// Minimal is the program on the first page of the README.
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/sqlitedialect"
+	_ "modernc.org/sqlite"
+
+	"github.com/quitrent/quitrent/authn"
+	"github.com/quitrent/quitrent/credits"
+	"github.com/quitrent/quitrent/tenancy"
+	"github.com/quitrent/quitrent/throttle"
+)
+
+func main() {
+	ctx := context.Background()
+	pool, err := sql.Open("sqlite", "file:app.db?_txlock=immediate&_pragma=busy_timeout(10000)"+
+		"&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)")
+	check(err)
+	db := bun.NewDB(pool, sqlitedialect.New())
+	check(errors.Join(tenancy.Migrate(ctx, db), credits.Migrate(ctx, db), authn.Migrate(ctx, db)))
+
+	ledger := credits.New(credits.Config{})
+	accounts := tenancy.New(tenancy.Config{OnRegister: []tenancy.Hook{ledger.OnRegister}})
+	keys, err := authn.New(accounts, authn.Config{
+		Peppers: []authn.Pepper{{ID: "1", Secret: []byte(os.Getenv("APP_PEPPER"))}}, // 32 random bytes
+	})
+	check(err)
+	passwords := authn.NewPasswords(accounts, authn.PasswordConfig{})
+	limiter := throttle.New(throttle.Config{})
+	_, err = accounts.Ensure(ctx, db, tenancy.Plan{
+		Slug: "free-trial", Name: "Free trial", Active: true,
+		TrialDays: 14, MonthlyCredits: 2000, Rate: 5, Burst: 20,
+	})
+	check(err)
+
+	hello := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintln(w, "hello,", tenancy.From(r.Context()).Account)
+	})
+	mux := http.NewServeMux()
+	mux.Handle("POST /signup", passwords.SignUp(db, keys)) // answers with an API key, once
+	mux.Handle("GET /hello",
+		keys.Middleware(db, tenancy.Use)( // who is calling, and may the account do this?
+			limiter.Middleware( // not too fast
+				ledger.Middleware(db, credits.Fixed(5))( // five credits a call
+					hello))))
+	log.Fatal(http.ListenAndServe("127.0.0.1:8080", limiter.ByAddress(nil)(mux)))
+}
+
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}
