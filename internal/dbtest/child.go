@@ -88,6 +88,13 @@ type Process struct {
 // Go to run the child function that Main knows under name.
 func Spawn(t testing.TB, name, dsn string, args ...string) *Process {
 	t.Helper()
+	p := start(t, name, dsn, args)
+	p.ready()
+	return p
+}
+
+func start(t testing.TB, name, dsn string, args []string) *Process {
+	t.Helper()
 	if _, ok := children[name]; !ok {
 		t.Fatalf("no child function %q: TestMain must call dbtest.Main with it", name)
 	}
@@ -105,11 +112,15 @@ func Spawn(t testing.TB, name, dsn string, args ...string) *Process {
 	}
 	p.reap = sync.OnceValue(p.cmd.Wait)
 	t.Cleanup(p.Kill)
-	if line, err := p.stdout.ReadString('\n'); line != "ready\n" {
-		_ = p.reap()
-		t.Fatalf("child %s: want ready, got %q (%v)\n%s", name, line, err, &p.stderr)
-	}
 	return p
+}
+
+func (p *Process) ready() {
+	p.t.Helper()
+	if line, err := p.stdout.ReadString('\n'); line != "ready\n" {
+		p.Kill()
+		p.t.Fatalf("child %s: want ready, got %q (%v)\n%s", p.name, line, err, &p.stderr)
+	}
 }
 
 // Go lets the child function run.
@@ -161,7 +172,10 @@ func Processes(t testing.TB, n int, name, dsn string, args ...string) []string {
 	t.Helper()
 	ps := make([]*Process, n)
 	for i := range ps {
-		ps[i] = Spawn(t, name, dsn, args...)
+		ps[i] = start(t, name, dsn, args)
+	}
+	for _, p := range ps {
+		p.ready()
 	}
 	for _, p := range ps {
 		p.Go()

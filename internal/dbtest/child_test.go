@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -81,4 +82,36 @@ func TestProcess_KilledInItsTransactionLeavesNothing(t *testing.T) {
 			t.Errorf("counter is %d", n)
 		}
 	}, counter)
+}
+
+// recorder is a test that may fail without failing this one.
+type recorder struct {
+	testing.TB
+	said string
+}
+
+func (r *recorder) Fatalf(format string, args ...any) {
+	r.said = fmt.Sprintf(format, args...)
+	runtime.Goexit()
+}
+
+func failure(t *testing.T, fn func(t testing.TB)) string {
+	r := &recorder{TB: t}
+	done := make(chan struct{})
+	go func() { defer close(done); fn(r) }()
+	<-done
+	return r.said
+}
+
+func TestChild_FailsItsTestWithWhatItSaid(t *testing.T) {
+	dsn := dbtest.DSN(dbtest.SQLite(t))
+	if said := failure(t, func(t testing.TB) { dbtest.Child(t, "fail", dsn) }); !strings.Contains(said, "boom") {
+		t.Errorf("a child that failed: %q", said)
+	}
+	if said := failure(t, func(t testing.TB) { dbtest.Child(t, "fail", "file:/nowhere/at/all.db") }); !strings.Contains(said, "ready") {
+		t.Errorf("a child without its database: %q", said)
+	}
+	if said := failure(t, func(t testing.TB) { dbtest.Child(t, "stranger", dsn) }); !strings.Contains(said, "TestMain") {
+		t.Errorf("a child that nobody registered: %q", said)
+	}
 }

@@ -5,7 +5,6 @@ package dbtest
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"net/url"
 	"os"
@@ -19,11 +18,10 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
-	"github.com/uptrace/bun/dialect/sqlitedialect"
-	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/quitrent/quitrent/internal/id"
 	"github.com/quitrent/quitrent/internal/pgtest"
+	"github.com/quitrent/quitrent/internal/sqlite"
 )
 
 // Migrate is what every package exports under that name.
@@ -73,7 +71,7 @@ func open(t testing.TB, dsn string, migrations []Migrate) *bun.DB {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = db.Close(); closePool(db) })
+	t.Cleanup(func() { Close(db) })
 	dsns.Store(db.DB, dsn)
 	migrate(t, db, migrations)
 	return db
@@ -93,7 +91,9 @@ var (
 	pools sync.Map // *sql.DB → *pgxpool.Pool, which closing the former leaves open
 )
 
-func closePool(db *bun.DB) {
+// Close closes what Open opened.
+func Close(db *bun.DB) {
+	_ = db.Close()
 	if p, ok := pools.LoadAndDelete(db.DB); ok {
 		p.(*pgxpool.Pool).Close()
 	}
@@ -109,11 +109,7 @@ func DSN(db *bun.DB) string {
 // to set theirs up.
 func Open(dsn string) (*bun.DB, error) {
 	if path, ok := strings.CutPrefix(dsn, "file:"); ok {
-		db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)")
-		if err != nil {
-			return nil, err
-		}
-		return bun.NewDB(db, sqlitedialect.New()), nil
+		return sqlite.Open(path)
 	}
 	cfg, err := pgxpool.ParseConfig(dsn)
 	if err != nil {

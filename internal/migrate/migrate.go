@@ -181,7 +181,7 @@ func record(ctx context.Context, db *bun.DB) error {
 		}
 		err = nil
 		for _, t := range tables {
-			if _, e := db.ExecContext(ctx, t); e != nil {
+			if _, e := db.ExecContext(ctx, t); e != nil { // sqltext: one of the two above
 				err = errors.Join(err, e)
 			}
 		}
@@ -197,7 +197,7 @@ func run(ctx context.Context, db bun.IDB, script string) error {
 		if statement = strings.TrimSpace(statement); statement == "" {
 			continue
 		}
-		if _, err := db.NewRaw(statement).Exec(ctx); err != nil {
+		if _, err := db.NewRaw(statement).Exec(ctx); err != nil { // sqltext: a migration's own file
 			return fmt.Errorf("%w, in:\n%s", err, statement)
 		}
 	}

@@ -1,12 +1,14 @@
 package problem
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"strings"
 )
 
 // MaxBody bounds what Decode reads, in bytes.
@@ -29,21 +31,40 @@ func Decode(w http.ResponseWriter, r *http.Request, v any) error {
 			return ErrMediaType
 		}
 	}
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, MaxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
+	var size *http.MaxBytesError
+	switch body = bytes.TrimSpace(body); {
+	case errors.As(err, &size):
+		return ErrBodySize
+	case err != nil:
+		return fmt.Errorf("%w: it could not be read to its end", ErrBody)
+	case len(body) == 0:
+		return fmt.Errorf("%w: it is empty", ErrBody)
+	case body[0] != '{': // null would pass for an object of which nothing is set
+		return fmt.Errorf("%w: it is no JSON object", ErrBody)
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
-		var size *http.MaxBytesError
-		switch {
-		case errors.As(err, &size):
-			return ErrBodySize
-		case errors.Is(err, io.EOF):
-			return fmt.Errorf("%w: it is empty", ErrBody)
-		default:
-			return fmt.Errorf("%w: %s", ErrBody, err)
-		}
+		return fmt.Errorf("%w: %s", ErrBody, say(err))
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: it goes on after the first value", ErrBody)
 	}
 	return nil
+}
+
+// say tells the client what is wrong without the names of our types.
+func say(err error) string {
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &kind) && kind.Field != "":
+		return fmt.Sprintf("%q cannot be a %s", kind.Field, kind.Value)
+	case errors.As(err, &kind):
+		return fmt.Sprintf("it cannot be a %s", kind.Value)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "it ends too early"
+	default:
+		return strings.TrimPrefix(err.Error(), "json: ")
+	}
 }

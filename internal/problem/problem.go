@@ -110,5 +110,9 @@ func write(w http.ResponseWriter, status int, contentType string, v any) {
 
 // seconds rounds up: a client told 0 would come back too early.
 func seconds(d time.Duration) string {
-	return strconv.FormatInt(max(1, int64((d+time.Second-1)/time.Second)), 10)
+	n := int64(d / time.Second)
+	if d%time.Second > 0 {
+		n++
+	}
+	return strconv.FormatInt(max(1, n), 10)
 }

@@ -28,6 +28,10 @@ const attempts = 8
 // new one it rolls back. A new transaction is run again, with jitter, when the
 // database says that it lost a conflict (SQLSTATE 40001, 40P01, SQLITE_BUSY), so
 // fn must set what it returns through its closure afresh each time.
+//
+// A context that ends before COMMIT undoes a new transaction; COMMIT itself runs
+// to its end. An implementation of bun.IDB that is none of bun's is taken for a
+// transaction.
 func Join(ctx context.Context, db bun.IDB, fn func(db bun.IDB) error) error {
 	if !Owns(db) {
 		return fn(db)
@@ -59,19 +63,19 @@ func Owns(db bun.IDB) bool {
 }
 
 func once(ctx context.Context, db bun.IDB, fn func(db bun.IDB) error) (err error) {
-	conn := db
-	if pool, ok := db.(*bun.DB); ok {
-		// The wait for a connection is the caller's to cancel, the
-		// transaction is not: database/sql and pgx both hand the context of
-		// BEGIN to COMMIT.
-		c, err := pool.Conn(ctx)
-		if err != nil {
-			return err
+	// The wait for a connection and BEGIN are the caller's to cancel, COMMIT is
+	// not: database/sql and the drivers hand the context of the one to the other.
+	// So that context is cut loose from the caller's once the transaction runs.
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	cutLoose := context.AfterFunc(ctx, cancel)
+	t, err := db.BeginTx(own, nil)
+	if !cutLoose() {
+		if err == nil {
+			_ = t.Rollback()
 		}
-		defer func() { _ = c.Close() }()
-		conn = c
+		return ctx.Err()
 	}
-	t, err := conn.BeginTx(context.WithoutCancel(ctx), nil)
 	if err != nil {
 		return err
 	}
@@ -100,17 +104,23 @@ func once(ctx context.Context, db bun.IDB, fn func(db bun.IDB) error) (err error
 // conflict reports that the database undid the transaction and asks for it to
 // be run again.
 func conflict(err error) bool {
+	if errors.Is(err, ErrOutcomeUnknown) {
+		return false
+	}
 	switch state(err) {
 	case "40001", "40P01":
 		return true
 	}
-	var lite interface{ Code() int }
-	return errors.As(err, &lite) && lite.Code()&0xff == sqliteBusy && !errors.Is(err, ErrOutcomeUnknown)
+	return liteCode(err) == sqliteBusy
 }
 
 // definite reports that a failed COMMIT certainly did not take effect: the
-// database rolled it back (class 40 but 40003) or refused it (class 23).
+// database rolled it back (class 40 but 40003) or refused it (class 23; on
+// SQLite a foreign key that is checked at the end, or a reader in the way).
 func definite(err error) bool {
+	if c := liteCode(err); c == sqliteBusy || c == sqliteConstraint {
+		return true
+	}
 	s := state(err)
 	if len(s) != 5 || s == "40003" {
 		return false
@@ -118,10 +128,27 @@ func definite(err error) bool {
 	return s[:2] == "40" || s[:2] == "23"
 }
 
-const sqliteBusy = 5
+// SQLite's primary result codes.
+const (
+	sqliteBusy       = 5
+	sqliteConstraint = 19
+)
 
-// state is the SQLSTATE that the driver's error carries, if it does. pgx has
-// this method; so the library imports no driver.
+// liteCode is the primary result code that SQLite's driver reports, or 0. Its
+// error has this method; so the library imports no driver.
+func liteCode(err error) int {
+	var lite interface {
+		Code() int
+		Error() string
+	}
+	if !errors.As(err, &lite) || state(err) != "" {
+		return 0
+	}
+	return lite.Code() & 0xff
+}
+
+// state is the SQLSTATE that the driver's error carries, if it does. pgx's has
+// this method.
 func state(err error) string {
 	var s interface{ SQLState() string }
 	if errors.As(err, &s) {

@@ -13,8 +13,15 @@ import (
 var ErrNested = errors.New("a wrapped transaction cannot begin another: its owner begins and commits")
 
 // Wrap is the transaction conn, begun by the host with another tool, as a
-// bun.IDB. The queries are built with db's dialect and run on conn.
-func Wrap(db *bun.DB, conn bun.IConn) bun.IDB { return wrapped{IConn: conn, db: db} }
+// bun.IDB. The queries are built with db's dialect and run on conn. It panics on a
+// pool, on which every statement would commit by itself.
+func Wrap(db *bun.DB, conn bun.IConn) bun.IDB {
+	switch conn.(type) {
+	case *sql.DB, *bun.DB:
+		panic("tx: a pool is no transaction: wrap what its Begin returned")
+	}
+	return wrapped{IConn: conn, db: db}
+}
 
 type wrapped struct {
 	bun.IConn
@@ -22,15 +29,15 @@ type wrapped struct {
 }
 
 func (w wrapped) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return w.IConn.QueryContext(ctx, w.format(query, args))
+	return w.IConn.QueryContext(ctx, w.format(query, args)) // sqltext: the caller's
 }
 
 func (w wrapped) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	return w.IConn.ExecContext(ctx, w.format(query, args))
+	return w.IConn.ExecContext(ctx, w.format(query, args)) // sqltext: the caller's
 }
 
 func (w wrapped) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	return w.IConn.QueryRowContext(ctx, w.format(query, args))
+	return w.IConn.QueryRowContext(ctx, w.format(query, args)) // sqltext: the caller's
 }
 
 func (w wrapped) format(query string, args []any) string {
@@ -48,7 +55,7 @@ func (w wrapped) NewUpdate() *bun.UpdateQuery { return w.db.NewUpdate().Conn(w.I
 func (w wrapped) NewDelete() *bun.DeleteQuery { return w.db.NewDelete().Conn(w.IConn) }
 func (w wrapped) NewMerge() *bun.MergeQuery   { return w.db.NewMerge().Conn(w.IConn) }
 func (w wrapped) NewRaw(query string, args ...any) *bun.RawQuery {
-	return w.db.NewRaw(query, args...).Conn(w.IConn)
+	return w.db.NewRaw(query, args...).Conn(w.IConn) // sqltext: the caller's
 }
 func (w wrapped) NewCreateTable() *bun.CreateTableQuery {
 	return w.db.NewCreateTable().Conn(w.IConn)

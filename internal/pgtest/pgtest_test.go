@@ -1,0 +1,85 @@
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+func TestStart_ServesAtOnceAndStopLeavesNothing(t *testing.T) {
+	for fsync, start := range map[string]func(context.Context) (string, func(), error){"off": Start, "on": StartDurable} {
+		t.Run("fsync "+fsync, func(t *testing.T) {
+			dsn, stop, err := start(t.Context())
+			if errors.Is(err, ErrNoBinaries) && os.Getenv("CI") == "" {
+				t.Skipf("PostgreSQL is not tested: %v", err)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stop()
+			conn, err := pgx.Connect(t.Context(), dsn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var is, data string
+			if err := conn.QueryRow(t.Context(), "SELECT current_setting('fsync'), current_setting('data_directory')").Scan(&is, &data); err != nil || is != fsync {
+				t.Errorf("fsync is %q, %v", is, err)
+			}
+			_ = conn.Close(t.Context())
+			if _, err := os.Stat(data); err != nil {
+				t.Error(err)
+			}
+			stop()
+			if _, err := os.Stat(filepath.Dir(data)); !os.IsNotExist(err) {
+				t.Errorf("%s is left behind: %v", filepath.Dir(data), err)
+			}
+			if conn, err := pgx.Connect(t.Context(), dsn); err == nil {
+				_ = conn.Close(t.Context())
+				t.Error("the server still answers")
+			}
+		})
+	}
+}
+
+func TestSweep_RemovesOnlyWhatNoServerUses(t *testing.T) {
+	root := t.TempDir()
+	cluster := func(name, pid string) string {
+		dir := filepath.Join(root, "quitrent-postgres-"+name)
+		if err := os.MkdirAll(filepath.Join(dir, "data"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if pid != "" {
+			if err := os.WriteFile(filepath.Join(dir, "data", "postmaster.pid"), []byte(pid+"\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return dir
+	}
+	hour := time.Now().Add(-time.Hour)
+	for _, tc := range []struct {
+		dir  string
+		old  bool
+		stay bool
+	}{
+		{cluster("served", strconv.Itoa(os.Getpid())), true, true},
+		{cluster("orphan", "2147483646"), true, false},
+		{cluster("ended", ""), true, false},
+		{cluster("new", ""), false, true}, // perhaps still being made
+	} {
+		if tc.old {
+			if err := os.Chtimes(tc.dir, hour, hour); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sweep(root)
+		if _, err := os.Stat(tc.dir); (err == nil) != tc.stay {
+			t.Errorf("%s: stays %v, want %v", tc.dir, err == nil, tc.stay)
+		}
+	}
+}
