@@ -1,0 +1,165 @@
+package authn_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/authn"
+	"github.com/quitrent/quitrent/tenancy"
+)
+
+// spill prints v in every way that a host might by accident.
+func spill(w *bytes.Buffer, v any) {
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
+		fmt.Fprintf(w, verb+"\n", v)
+		fmt.Fprintf(w, verb+"\n", []any{v})
+		fmt.Fprintf(w, verb+"\n", map[string]any{"v": v})
+	}
+	slog.New(slog.NewTextHandler(w, nil)).Info("spill", "v", v)
+	slog.New(slog.NewJSONHandler(w, nil)).Info("spill", "v", v)
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+// No secret shows in a formatted value, an error, a log, an answer that is not the
+// one that shows it, or the database.
+func TestSecrets_ShowNowhere(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		var out bytes.Buffer
+		old := slog.Default()
+		slog.SetDefault(slog.New(slog.NewTextHandler(&out, nil)))
+		defer slog.SetDefault(old)
+
+		p := authn.Pepper{ID: "canary", Secret: []byte("PEPPERPEPPERPEPPERPEPPERPEPPERPE")}
+		keys := h.newKeys(t, p)
+		r := h.register(t, "ada@example.com")
+		issued, err := keys.Issue(t.Context(), h.db, authn.Issue{Account: r.Account.ID, Name: "a key", Actor: userOf(r)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wrong, _, _ := authn.Rekey(keys, issued.Key.ID)
+		for _, v := range []any{p, &p, authn.Config{Peppers: []authn.Pepper{p}}.Peppers, struct{ P authn.Pepper }{p}, issued, &issued, struct{ I authn.Issued }{issued}} {
+			spill(&out, v)
+		}
+		fmt.Fprintf(&out, "%v %+v %#v %v %+v %#v\n", keys, keys, keys, *keys, *keys, *keys)
+		fmt.Fprintf(&out, "%v %+v\n", authn.Config{Peppers: []authn.Pepper{p}}, authn.Config{Peppers: []authn.Pepper{p}})
+
+		for _, key := range []string{issued.Secret, wrong, issued.Secret + "x", issued.Secret[:40]} {
+			_, err := keys.Verify(t.Context(), h.db, key, tenancy.MintKeys)
+			spill(&out, err)
+			for _, header := range [][]string{{"X-API-Key", key}, {"Authorization", "Bearer " + key}, {"Authorization", key}, {"Authorization", basic(key, key)}} {
+				w := serve(authn.Middleware(h.db, h.accounts, tenancy.MintKeys, keys, h.passwords)(whoami), request("GET", "/", "", header...))
+				fmt.Fprintln(&out, w.Code, w.Header(), w.Body)
+			}
+		}
+		for _, password := range []string{goodPassword, "CANARYpassword", "CANARY\x00", strings.Repeat("CANARY", 100)} {
+			_, err := h.passwords.SignIn(t.Context(), h.db, "eve@example.com", password)
+			spill(&out, err)
+			_, err = h.passwords.Prepare(t.Context(), tenancy.Register{Name: "CANARY", Email: "canary@example.com"}, password)
+			spill(&out, err)
+		}
+		spill(&out, h.passwords)
+		_, err = authn.OperatorToken("CANARYCANARY", "op")
+		spill(&out, err)
+
+		dump(t, h.db, &out)
+		_ = h.db.Close() // what a lost database makes of it
+		_, err = keys.Verify(t.Context(), h.db, issued.Secret, 0)
+		spill(&out, err)
+		_, err = h.passwords.SignIn(t.Context(), h.db, "ada@example.com", goodPassword)
+		spill(&out, err)
+
+		for what, secret := range map[string]string{
+			"the key's secret": issued.Secret[20:50], "a wrong secret": wrong[20:50], "the pepper": "PEPPERPEPPER",
+			"a password": goodPassword, "a refused password": "CANARYpass", "a long password": "CANARYCANARY",
+		} {
+			for form, text := range map[string]string{
+				"as it is": secret, "in hexadecimal": hex.EncodeToString([]byte(secret)), "in capitals": strings.ToUpper(hex.EncodeToString([]byte(secret))),
+				"as numbers": strings.Trim(fmt.Sprint([]byte(secret)), "[]"), "in base 64": base64.StdEncoding.EncodeToString([]byte(secret))[:len(secret)/3*4],
+			} {
+				if i := bytes.Index(out.Bytes(), []byte(text)); i >= 0 {
+					t.Errorf("%s shows %s: …%s…", what, form, out.Bytes()[max(0, i-80):i])
+				}
+			}
+		}
+		if !bytes.Contains(out.Bytes(), []byte("pepper canary")) || !bytes.Contains(out.Bytes(), []byte("API key "+string(issued.Key.ID))) {
+			t.Error("what may show does not")
+		}
+	})
+}
+
+// dump writes every row of every table.
+func dump(t *testing.T, db *bun.DB, w *bytes.Buffer) {
+	t.Helper()
+	for _, table := range tables {
+		var rows []map[string]any
+		if err := db.NewRaw("SELECT * FROM ?", bun.Ident(table)).Scan(t.Context(), &rows); err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range rows {
+			fmt.Fprintf(w, "%s %v\n", table, row)
+			for _, v := range row {
+				fmt.Fprintf(w, "%s\n", v)
+			}
+		}
+	}
+}
+
+// Time that a comparison takes cannot be tested, so its source is: each function
+// that holds a secret's hash against another compares in constant time, and nothing
+// here compares bytes otherwise.
+func TestSecrets_AreComparedInConstantTime(t *testing.T) {
+	constant := map[string][]string{} // function → what it compares with
+	files, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if !strings.HasSuffix(f.Name(), ".go") || strings.HasSuffix(f.Name(), "_test.go") {
+			continue
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), f.Name(), nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range parsed.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			ast.Inspect(fn, func(n ast.Node) bool {
+				sel, ok := n.(*ast.SelectorExpr)
+				if !ok {
+					return true
+				}
+				pkg, _ := sel.X.(*ast.Ident)
+				if pkg == nil {
+					return true
+				}
+				switch name := pkg.Name + "." + sel.Sel.Name; name {
+				case "hmac.Equal", "subtle.ConstantTimeCompare":
+					constant[fn.Name.Name] = append(constant[fn.Name.Name], name)
+				case "bytes.Equal", "bytes.Compare", "slices.Equal", "reflect.DeepEqual", "strings.EqualFold":
+					t.Errorf("%s: %s compares with %s", f.Name(), fn.Name.Name, name)
+				}
+				return true
+			})
+		}
+	}
+	for _, fn := range []string{"verify", "matches", "OperatorToken"} {
+		if len(constant[fn]) != 1 {
+			t.Errorf("%s does not compare in constant time", fn)
+		}
+	}
+}

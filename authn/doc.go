@@ -1,0 +1,75 @@
+// Package authn says who is calling: by an API key, or by an e-mail address and a
+// password.
+//
+// # Who, and then for which account
+//
+// A credential is worth nothing by itself: whichever one came in, the request
+// enters an account only through tenancy.Accounts.Enter, which validates the
+// account for what the route needs. So the keys of a suspended account stop with
+// the suspension, like everything else of it.
+//
+//	keys, err := authn.New(accounts, authn.Config{Peppers: []authn.Pepper{{ID: "2026", Secret: secret}}})
+//	passwords := authn.NewPasswords(accounts, authn.PasswordConfig{})
+//
+//	mux.Handle("POST /signup", passwords.SignUp(db, keys))
+//	mux.Handle("/v1/", keys.Middleware(db, tenancy.Use)(api))
+//	mux.Handle("/keys", passwords.Middleware(db, tenancy.MintKeys)(keys.Handler(db)))
+//	mux.Handle("/keys/", passwords.Middleware(db, tenancy.MintKeys)(keys.Handler(db)))
+//
+// Middleware takes any number of Authenticators, asked in order. A request carries
+// one credential: in Authorization, or a key in X-API-Key; two that differ are
+// refused. An authenticator that does not know its kind says ErrNoCredential, and
+// the next one is asked; any other error is final. Keys.Verify is the same way in
+// without HTTP.
+//
+// # The form of a key
+//
+// A key can be told from other text, and a mistyped one from a right one, without
+// a database:
+//
+//	<brand>_<env>_<id><secret><crc>
+//
+//	brand   a letter, then 1 to 15 of a-z 0-9
+//	env     2 to 8 of a-z: "live", "test"
+//	id      12 of 0-9 A-Z a-z: names the key, is no secret
+//	secret  30 of 0-9 A-Z a-z: 178 bits from the system's generator
+//	crc     6 of 0-9 A-Z a-z: the CRC-32 (IEEE 802.3) of all characters before it,
+//	        in base 62 with the digits 0-9 A-Z a-z, most significant first, padded
+//	        with 0
+//
+// The regular expression is
+//
+//	^[a-z][a-z0-9]{1,15}_[a-z]{2,8}_[0-9A-Za-z]{48}$
+//
+// and these are keys of that form, which open nothing:
+//
+//	qr_live_0000000000000000000000000000000000000000003ZaMtS
+//	qr_test_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef0Mk1yL
+//	acme2_live_zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz31cmaS
+//
+// Keys.Verify refuses all else before it asks the database.
+//
+// # What is stored
+//
+// Of a key, HMAC-SHA256 of everything before its checksum, under a Pepper that is
+// not in the database: a copy of the database opens nothing, and no id or
+// environment can be put in front of another's secret. Of a password, Argon2id
+// with a salt, computed outside of transactions and a bounded number at a time.
+// Peppers, new keys and passwords show in no error, log or formatted value.
+//
+// A key has one secret now and may have several in the schema; each of them opens
+// the same key.
+//
+// # Passwords
+//
+// A password has 10 to 128 characters and may have any of them but control
+// characters. It is refused when it is among the common ones, runs along the
+// keyboard, repeats itself, has neither a letter nor 20 characters, or is the
+// user's name or address. It is never changed but for Unicode's composed form
+// (NFC), and never cut.
+//
+// SignIn does the same work and says the same words whether the address is
+// unknown, the user has no password, or the password is wrong. A sign-up says that
+// an address is taken, since somebody who forgot an account must learn it.
+// Limiting how often either is tried is for package throttle, in front.
+package authn

@@ -1,0 +1,92 @@
+package authn
+
+import (
+	"crypto/rand"
+	"hash/crc32"
+	"regexp"
+	"strings"
+)
+
+// The parts of a key behind its prefix, in characters.
+const (
+	idLength     = 12 // 71 bits: names the key, may be shown and logged
+	secretLength = 30 // 178 bits
+	crcLength    = 6  // holds any CRC-32: 62^6 > 2^32
+)
+
+// alphabet is base 62 in the order of the bytes. A word of it is selected whole by
+// a double click, which a hyphen or a dot would end.
+const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+var (
+	brandForm = regexp.MustCompile(`^[a-z][a-z0-9]{1,15}$`)
+	envForm   = regexp.MustCompile(`^[a-z]{2,8}$`)
+)
+
+// form is what keys of one brand and environment look like.
+type form struct{ prefix string }
+
+func newForm(brand, env string) form { return form{prefix: brand + "_" + env + "_"} }
+
+// write is the key with this id and secret.
+func (f form) write(id KeyID, secret string) string {
+	text := f.prefix + string(id) + secret
+	return text + checksum(text)
+}
+
+// parse reads a key by position. text is the key without its checksum: what is
+// hashed, so that neither the id nor the environment can be exchanged.
+func (f form) parse(key string) (id KeyID, text string, ok bool) {
+	if len(key) != len(f.prefix)+idLength+secretLength+crcLength || !strings.HasPrefix(key, f.prefix) {
+		return "", "", false
+	}
+	rest := key[len(f.prefix):]
+	if !alphanumeric(rest) {
+		return "", "", false
+	}
+	text = key[:len(key)-crcLength]
+	return KeyID(rest[:idLength]), text, checksum(text) == key[len(text):]
+}
+
+func alphanumeric(s string) bool {
+	for _, c := range []byte(s) {
+		if !('0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z') {
+			return false
+		}
+	}
+	return true
+}
+
+// possible reports that id may name a key. What may not, as it comes out of a URL,
+// is not for the database.
+func (id KeyID) possible() bool { return len(id) == idLength && alphanumeric(string(id)) }
+
+// checksum is the CRC-32 (IEEE) of text in base 62, most significant digit first.
+func checksum(text string) string {
+	n := crc32.ChecksumIEEE([]byte(text))
+	var b [crcLength]byte
+	for i := range b {
+		b[len(b)-1-i] = alphabet[n%62]
+		n /= 62
+	}
+	return string(b[:])
+}
+
+// random is n characters of the alphabet, each as likely as any other: bytes that
+// would favour some are thrown away.
+func random(n int) string {
+	const fair = 256 - 256%62
+	out := make([]byte, 0, n)
+	var b [64]byte
+	for {
+		_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program instead
+		for _, c := range b {
+			if c >= fair {
+				continue
+			}
+			if out = append(out, alphabet[c%62]); len(out) == n {
+				return string(out)
+			}
+		}
+	}
+}

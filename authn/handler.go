@@ -1,0 +1,75 @@
+package authn
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/internal/problem"
+	"github.com/quitrent/quitrent/tenancy"
+)
+
+// Handler serves an account's keys to it, behind a middleware that enters it with
+// tenancy.MintKeys. A context that was entered with less gets tenancy.ErrForbidden.
+//
+//	GET    /keys       {"keys": […]}, newest first; ?limit= (1 to 500) and ?before= (a key's id)
+//	POST   /keys       {"name": "…", "expires_at": "…"}; 201, with api_key this once
+//	DELETE /keys/{id}  revokes it
+func (k *Keys) Handler(db *bun.DB) http.Handler {
+	mux := problem.NewMux(k.onError)
+	route := func(pattern string, do func(w http.ResponseWriter, r *http.Request, s tenancy.Scope) error) {
+		mux.Route(pattern, func(w http.ResponseWriter, r *http.Request) error {
+			scope := tenancy.From(r.Context())
+			if scope.Capability&tenancy.MintKeys == 0 {
+				return tenancy.ErrForbidden
+			}
+			return do(w, r, scope)
+		})
+	}
+	route("GET /keys", func(w http.ResponseWriter, r *http.Request, s tenancy.Scope) error {
+		page := List{Account: s.Account, Before: KeyID(r.URL.Query().Get("before"))}
+		if limit := r.URL.Query().Get("limit"); limit != "" {
+			n, err := strconv.Atoi(limit)
+			if err != nil || n < 1 || n > 500 {
+				return fmt.Errorf("%w: limit is a number from 1 to 500", tenancy.ErrInvalid)
+			}
+			page.Limit = n
+		}
+		keys, err := k.List(r.Context(), db, page)
+		if err != nil {
+			return err
+		}
+		problem.JSON(w, http.StatusOK, map[string]any{"keys": keys})
+		return nil
+	})
+	route("POST /keys", func(w http.ResponseWriter, r *http.Request, s tenancy.Scope) error {
+		var body struct {
+			Name      string    `json:"name"`
+			ExpiresAt time.Time `json:"expires_at"`
+		}
+		if err := problem.Decode(w, r, &body); err != nil {
+			return err
+		}
+		made, err := k.Issue(r.Context(), db, Issue{Account: s.Account, Name: body.Name, Actor: s.Actor, ExpiresAt: body.ExpiresAt})
+		if err != nil {
+			return err
+		}
+		problem.JSON(w, http.StatusCreated, struct {
+			Key
+			APIKey string `json:"api_key"`
+		}{made.Key, made.Secret})
+		return nil
+	})
+	route("DELETE /keys/{id}", func(w http.ResponseWriter, r *http.Request, s tenancy.Scope) error {
+		key, err := k.Revoke(r.Context(), db, Revoke{Account: s.Account, Key: KeyID(r.PathValue("id")), Actor: s.Actor})
+		if err != nil {
+			return err
+		}
+		problem.JSON(w, http.StatusOK, key)
+		return nil
+	})
+	return mux
+}

@@ -1,0 +1,76 @@
+package authn
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/quitrent/quitrent/internal/problem"
+	"github.com/quitrent/quitrent/tenancy"
+)
+
+// Config is the policy of Keys. Peppers must be given; the rest works as it is.
+type Config struct {
+	// Brand is what every key begins with: a letter and 1 to 15 of a-z 0-9.
+	// Default: "qr".
+	Brand string
+	// Env is the environment that every key names, so that a test key is no key in
+	// production: 2 to 8 of a-z. Default: "live".
+	Env string
+	// Peppers are the secrets that hashes are made with. The first one makes new
+	// hashes, each one verifies those it made. To turn the pepper, put a new one
+	// first; to end an old one, and with it the keys it still holds, remove it.
+	Peppers []Pepper
+
+	// Now is the clock. Default: time.Now.
+	Now func() time.Time
+
+	// OnError writes refusals. Default: problem details (RFC 9457).
+	OnError func(w http.ResponseWriter, r *http.Request, err error)
+}
+
+// Keys issues, lists, revokes and verifies API keys. It holds policy and no
+// connection: every method that needs the database takes it. One value serves any
+// number of goroutines.
+type Keys struct {
+	accounts *tenancy.Accounts
+	form     form
+	env      string
+	ring     *ring
+	clock    func() time.Time
+	onError  func(w http.ResponseWriter, r *http.Request, err error)
+}
+
+// New makes Keys from cfg, for the accounts that accounts validates. The error
+// says what is wrong with cfg.
+func New(accounts *tenancy.Accounts, cfg Config) (*Keys, error) {
+	if cfg.Brand == "" {
+		cfg.Brand = "qr"
+	}
+	if cfg.Env == "" {
+		cfg.Env = "live"
+	}
+	if !brandForm.MatchString(cfg.Brand) {
+		return nil, fmt.Errorf("authn: the brand %q is not a letter and 1 to 15 of a-z 0-9", cfg.Brand)
+	}
+	if !envForm.MatchString(cfg.Env) {
+		return nil, fmt.Errorf("authn: the environment %q is not made of 2 to 8 of a-z", cfg.Env)
+	}
+	ring, err := newRing(cfg.Peppers)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.OnError == nil {
+		cfg.OnError = problem.Write
+	}
+	return &Keys{
+		accounts: accounts, form: newForm(cfg.Brand, cfg.Env), env: cfg.Env, ring: ring, clock: cfg.Now, onError: cfg.OnError,
+	}, nil
+}
+
+// now is the instant of one operation: UTC, in the microseconds that PostgreSQL
+// keeps, so that what is returned equals what is read back.
+func (k *Keys) now() time.Time { return k.clock().UTC().Truncate(time.Microsecond) }

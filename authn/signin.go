@@ -1,0 +1,115 @@
+package authn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"unicode/utf8"
+
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/internal/tx"
+	"github.com/quitrent/quitrent/tenancy"
+)
+
+// SignIn finds the user with this address and password. A hash that is weaker than
+// those made now is replaced. Which accounts the user may enter, and for what, is
+// for tenancy.AccountOf and Enter: somebody whose trial is over signs in to pay.
+// db must not be a transaction.
+//
+// It returns ErrBadCredential, in the same words and after the same work for an
+// unknown address, a user without a password and a wrong one.
+func (p *Passwords) SignIn(ctx context.Context, db bun.IDB, email, password string) (tenancy.User, error) {
+	if !tx.Owns(db) {
+		return tenancy.User{}, errInTransaction
+	}
+	user, err := p.accounts.UserByEmail(ctx, db, email)
+	if err != nil && !errors.Is(err, tenancy.ErrNoUser) {
+		return tenancy.User{}, err
+	}
+	stored, err := p.stored(ctx, db, user.ID)
+	if err != nil {
+		return tenancy.User{}, err
+	}
+	h, known := parseHash(stored)
+	if stored != "" && !known {
+		slog.ErrorContext(ctx, "authn: a stored password hash cannot be read", "user", user.ID)
+	}
+	if !known { // compute one all the same
+		h = passwordHash{cost: p.cost, salt: make([]byte, saltLength), sum: make([]byte, hashLength)}
+	}
+	if len(password) > maxPasswordBytes || !utf8.ValidString(password) {
+		password, known = "", false // nobody has such a one
+	}
+	password = normal(password)
+	matches, err := p.matches(ctx, h, password)
+	if err != nil {
+		return tenancy.User{}, err
+	}
+	if !matches || !known {
+		return tenancy.User{}, fmt.Errorf("%w: the e-mail address or the password is wrong", ErrBadCredential)
+	}
+	if h.weaker(p.cost) {
+		if err := p.upgrade(ctx, db, user.ID, stored, password); err != nil {
+			slog.WarnContext(ctx, "authn: a weak password hash stays until the next sign-in", "user", user.ID, "err", err)
+		}
+	}
+	return user, nil
+}
+
+// upgrade replaces the hash old, unless somebody has replaced it meanwhile.
+func (p *Passwords) upgrade(ctx context.Context, db bun.IDB, user tenancy.UserID, old, password string) error {
+	h, err := p.hash(ctx, password)
+	if err != nil {
+		return err
+	}
+	_, err = db.NewUpdate().Model((*passwordRow)(nil)).Set("hash = ?, updated_at = ?", h.String(), p.now()).
+		Where("user_id = ? AND hash = ?", user, old).Exec(ctx)
+	return err
+}
+
+// Authenticate implements Authenticator for Basic credentials (RFC 7617, UTF-8):
+// the user-id is the e-mail address. A user of several accounts names one in
+// X-Account-ID. It returns ErrBadCredential and what tenancy.AccountOf returns.
+func (p *Passwords) Authenticate(ctx context.Context, db bun.IDB, r *http.Request) (Principal, error) {
+	scheme, _, err := credential(r)
+	if err != nil {
+		return Principal{}, err
+	}
+	if scheme != schemeBasic {
+		return Principal{}, ErrNoCredential
+	}
+	email, password, ok := r.BasicAuth()
+	if !ok {
+		return Principal{}, ErrBadCredential
+	}
+	wanted, err := wantedAccount(r)
+	if err != nil {
+		return Principal{}, err
+	}
+	user, err := p.SignIn(ctx, db, email, password)
+	if err != nil {
+		return Principal{}, err
+	}
+	account, err := p.accounts.AccountOf(ctx, db, user.ID, wanted)
+	return Principal{Account: account, Actor: tenancy.Actor{Kind: tenancy.ActorUser, ID: string(user.ID)}}, err
+}
+
+// Challenge implements Challenger.
+func (p *Passwords) Challenge() string {
+	return `Basic realm="` + p.cfg.Realm + `", charset="UTF-8"`
+}
+
+// wantedAccount is the account that the request names, "" if it names none.
+func wantedAccount(r *http.Request) (tenancy.AccountID, error) {
+	switch ids := r.Header.Values("X-Account-ID"); {
+	case len(ids) == 0:
+		return "", nil
+	case len(ids) > 1:
+		return "", fmt.Errorf("%w: X-Account-ID names one account", tenancy.ErrInvalid)
+	default:
+		return tenancy.ParseAccountID(ids[0])
+	}
+}
