@@ -47,6 +47,9 @@ type accountRow struct {
 
 // Account reads how an account pays. One that never said has no method.
 func (s *Subscriptions) Account(ctx context.Context, db bun.IDB, id tenancy.AccountID) (Account, error) {
+	if !known(id) {
+		return Account{ID: id}, nil
+	}
 	var row accountRow
 	err := db.NewSelect().Model(&row).Where("account_id = ?", id).Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -71,21 +74,23 @@ func (s *Subscriptions) SetPaymentMethod(ctx context.Context, db bun.IDB, m SetP
 	if !slices.Contains(methods, m.Method) {
 		return fmt.Errorf("%w: a payment method is one of %v", ErrInvalid, methods)
 	}
+	line := tenancy.Audit{Account: m.Account, Actor: m.Actor, Action: "billing.set_payment_method", Target: string(m.Method)}
+	if err := signed(line); err != nil {
+		return err
+	}
 	return tx.Join(ctx, db, func(db bun.IDB) error {
-		now := s.now()
 		if _, err := s.accounts.Lock(ctx, db, m.Account); err != nil {
 			return err
 		}
+		line.At = s.now()
 		old, err := s.Account(ctx, db, m.Account)
 		if err != nil || old.PaymentMethod == m.Method {
 			return err
 		}
-		if err := s.putMethod(ctx, db, m.Account, m.Method, now); err != nil {
+		if err := s.putMethod(ctx, db, m.Account, m.Method, line.At); err != nil {
 			return err
 		}
-		return note(ctx, db, tenancy.Audit{
-			Account: m.Account, At: now, Actor: m.Actor, Action: "billing.set_payment_method", Target: string(m.Method),
-		}, PaymentMethodChanged{Method: m.Method})
+		return note(ctx, db, line, PaymentMethodChanged{Method: m.Method})
 	})
 }
 
@@ -94,6 +99,22 @@ func (s *Subscriptions) putMethod(ctx context.Context, db bun.IDB, id tenancy.Ac
 		On("CONFLICT (account_id) DO UPDATE").
 		Set("payment_method = excluded.payment_method").Set("updated_at = excluded.updated_at").Exec(ctx)
 	return err
+}
+
+// known reports whether id can name an account at all. The database is not asked for
+// what cannot: an odd byte would end a host's transaction.
+func known(id tenancy.AccountID) bool {
+	_, err := tenancy.ParseAccountID(string(id))
+	return err == nil
+}
+
+// signed checks a line of the audit log before anything is written: a host may commit
+// in spite of a refusal.
+func signed(line tenancy.Audit) error {
+	if err := line.Validate(); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return nil
 }
 
 // note writes a change to the audit log and to the outbox.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/uptrace/bun"
 
@@ -18,9 +17,9 @@ import (
 type ConfirmTransfer struct {
 	// Reference is the transfer's, as people type it.
 	Reference string
-	// Actor is who says so, for the audit log.
+	// Actor is who says so, for the audit log. Required.
 	Actor tenancy.Actor
-	// Reason is the actor's own words: "statement of 3 May, line 12".
+	// Reason is the actor's own words, at most 1000 bytes: "statement of 3 May, line 12".
 	Reason string
 }
 
@@ -29,15 +28,18 @@ type ConfirmTransfer struct {
 // all of it in one transaction, and once whatever is retried or raced. Confirming
 // again changes nothing and returns the same transfer.
 //
+// It does not ask who Actor is: whether somebody may confirm is the caller's to
+// decide, and a customer may not. Operator asks the host's check.
+//
 // A suspended account is served again when an operator resumes it. A payment for
 // another plan than the one that is running ends that one at once.
 //
-// It returns ErrReference, ErrNoTransfer, ErrDecided when the transfer was
-// rejected, ErrPlanGone, and tenancy.ErrTransition for an account that is closed.
+// It returns ErrReference, ErrNoTransfer, ErrInvalid, ErrDecided when the transfer was
+// rejected, ErrPlanGone, and tenancy.ErrTransition for an account that is closed:
+// then nothing is written. After credits.ErrOverflow roll back.
 func (s *Subscriptions) ConfirmTransfer(ctx context.Context, db bun.IDB, c ConfirmTransfer) (Transfer, error) {
-	return s.decide(ctx, db, c.Reference, StatusConfirmed, func(db bun.IDB, account tenancy.Account, row *transferRow) (tenancy.Fact, error) {
-		row.decided(c.Actor, c.Reason, s.now())
-		if err := s.fulfil(ctx, db, account, row); err != nil {
+	return s.decide(ctx, db, StatusConfirmed, decision(c), func(db bun.IDB, account tenancy.Account, row *transferRow) (tenancy.Fact, error) {
+		if err := s.fulfil(ctx, db, account, row, c.Actor); err != nil {
 			return nil, err
 		}
 		return TransferConfirmed{
@@ -51,36 +53,42 @@ func (s *Subscriptions) ConfirmTransfer(ctx context.Context, db bun.IDB, c Confi
 type RejectTransfer struct {
 	// Reference is the transfer's, as people type it.
 	Reference string
-	// Actor is who says so, for the audit log.
+	// Actor is who says so, for the audit log. Required.
 	Actor tenancy.Actor
-	// Reason is the actor's own words. Required.
+	// Reason is the actor's own words, at most 1000 bytes. Required.
 	Reason string
 }
 
-// RejectTransfer ends a transfer without effect. Rejecting again changes nothing and
-// returns the same transfer. It returns ErrReference, ErrNoTransfer, ErrDecided when
-// the transfer was confirmed, and ErrInvalid without a reason.
+// RejectTransfer ends a transfer without effect, of a closed account too. Rejecting
+// again changes nothing and returns the same transfer. It returns ErrReference,
+// ErrNoTransfer, ErrDecided when the transfer was confirmed, and ErrInvalid without a
+// reason.
 func (s *Subscriptions) RejectTransfer(ctx context.Context, db bun.IDB, r RejectTransfer) (Transfer, error) {
 	if strings.TrimSpace(r.Reason) == "" {
 		return Transfer{}, fmt.Errorf("%w: a rejection needs a reason", ErrInvalid)
 	}
-	return s.decide(ctx, db, r.Reference, StatusRejected, func(_ bun.IDB, _ tenancy.Account, row *transferRow) (tenancy.Fact, error) {
-		row.decided(r.Actor, r.Reason, s.now())
+	return s.decide(ctx, db, StatusRejected, decision(r), func(_ bun.IDB, _ tenancy.Account, row *transferRow) (tenancy.Fact, error) {
 		return TransferRejected{Transfer: row.ID, Reference: row.Reference}, nil
 	})
 }
 
-func (r *transferRow) decided(by tenancy.Actor, reason string, at time.Time) {
-	r.DecidedByKind, r.DecidedByID, r.Reason, r.DecidedAt = by.Kind, by.ID, reason, at
+type decision struct {
+	Reference string
+	Actor     tenancy.Actor
+	Reason    string
 }
 
 // decide takes a transfer that is open to its end, under the account's lock.
-func (s *Subscriptions) decide(ctx context.Context, db bun.IDB, reference string, to TransferStatus,
+func (s *Subscriptions) decide(ctx context.Context, db bun.IDB, to TransferStatus, d decision,
 	apply func(db bun.IDB, account tenancy.Account, row *transferRow) (tenancy.Fact, error),
 ) (Transfer, error) {
+	line := tenancy.Audit{Actor: d.Actor, Action: "billing.transfer_" + string(to), Reason: d.Reason}
+	if err := signed(line); err != nil {
+		return Transfer{}, err
+	}
 	var out Transfer
 	err := tx.Join(ctx, db, func(db bun.IDB) error {
-		found, err := findTransfer(ctx, db, reference)
+		found, err := findTransfer(ctx, db, d.Reference)
 		if err != nil {
 			return err
 		}
@@ -102,6 +110,7 @@ func (s *Subscriptions) decide(ctx context.Context, db bun.IDB, reference string
 		default:
 			return fmt.Errorf("%w: it is %s", ErrDecided, row.Status)
 		}
+		row.DecidedByKind, row.DecidedByID, row.Reason, row.DecidedAt = d.Actor.Kind, d.Actor.ID, d.Reason, s.now()
 		fact, err := apply(db, account, &row)
 		if err != nil {
 			return err
@@ -117,10 +126,8 @@ func (s *Subscriptions) decide(ctx context.Context, db bun.IDB, reference string
 			return fmt.Errorf("billing: transfer %s changed under the account's lock", row.ID)
 		}
 		out = row.transfer()
-		return note(ctx, db, tenancy.Audit{
-			Account: row.Account, At: row.DecidedAt, Actor: tenancy.Actor{Kind: row.DecidedByKind, ID: row.DecidedByID},
-			Action: "billing.transfer_" + string(to), Target: row.ID, Reason: row.Reason,
-		}, fact)
+		line.Account, line.At, line.Target = row.Account, row.DecidedAt, row.ID
+		return note(ctx, db, line, fact)
 	})
 	if err != nil {
 		return Transfer{}, err
@@ -128,8 +135,9 @@ func (s *Subscriptions) decide(ctx context.Context, db bun.IDB, reference string
 	return out, nil
 }
 
-// fulfil gives the account the time and the credits that the transfer pays for.
-func (s *Subscriptions) fulfil(ctx context.Context, db bun.IDB, account tenancy.Account, t *transferRow) error {
+// fulfil gives the account the time and the credits that the transfer pays for. What
+// can be refused is refused before the first write.
+func (s *Subscriptions) fulfil(ctx context.Context, db bun.IDB, account tenancy.Account, t *transferRow, actor tenancy.Actor) error {
 	plan, err := s.accounts.Plan(ctx, db, t.Plan)
 	if errors.Is(err, tenancy.ErrNoPlan) || err == nil && !plan.Active {
 		return ErrPlanGone
@@ -137,14 +145,9 @@ func (s *Subscriptions) fulfil(ctx context.Context, db bun.IDB, account tenancy.
 	if err != nil {
 		return err
 	}
-	sub, err := s.extend(ctx, db, account, payment{
-		plan: t.Plan, currency: t.Currency, interval: t.Interval, method: MethodBankTransfer, externalID: t.Reference,
-	}, t.DecidedAt)
-	if err != nil {
-		return err
+	if !payable(account.Status) {
+		return fmt.Errorf("%w: it is %s", tenancy.ErrTransition, account.Status)
 	}
-	t.Subscription, t.PeriodStart, t.PeriodEnd = sub.ID, sub.PeriodStart, sub.PeriodEnd
-	actor := tenancy.Actor{Kind: t.DecidedByKind, ID: t.DecidedByID}
 	if t.Credits > 0 {
 		entry, err := s.ledger.Grant(ctx, db, credits.Grant{
 			Account: t.Account, Amount: t.Credits, Key: "transfer:" + t.ID, Category: credits.CategoryPaid,
@@ -155,6 +158,13 @@ func (s *Subscriptions) fulfil(ctx context.Context, db bun.IDB, account tenancy.
 		}
 		t.Entry = entry.Number
 	}
+	sub, err := s.extend(ctx, db, account, payment{
+		plan: t.Plan, currency: t.Currency, interval: t.Interval, method: MethodBankTransfer, externalID: t.Reference,
+	}, t.DecidedAt)
+	if err != nil {
+		return err
+	}
+	t.Subscription, t.PeriodStart, t.PeriodEnd = sub.ID, sub.PeriodStart, sub.PeriodEnd
 	old, err := s.Account(ctx, db, t.Account)
 	if err != nil {
 		return err
@@ -167,5 +177,16 @@ func (s *Subscriptions) fulfil(ctx context.Context, db bun.IDB, account tenancy.
 	_, err = s.accounts.Change(ctx, db, tenancy.Change{
 		Account: t.Account, Status: tenancy.StatusActive, Plan: t.Plan, Actor: actor, Reason: "paid by transfer " + t.Reference,
 	})
+	if errors.Is(err, tenancy.ErrNoPlan) || errors.Is(err, tenancy.ErrTransition) {
+		// The plan was retired just now. After the writes above this is no refusal
+		// that a host may commit.
+		return fmt.Errorf("billing: activating account %s: %v", t.Account, err)
+	}
 	return err
+}
+
+// payable reports whether a payment makes an account of this status active: at once,
+// or when it is resumed.
+func payable(s tenancy.Status) bool {
+	return s == tenancy.StatusActive || s == tenancy.StatusSuspended || tenancy.CanMove(s, tenancy.StatusActive)
 }

@@ -18,6 +18,11 @@
 // twice, from two windows, or again after a lost answer, grants once. RejectTransfer
 // ends one without effect. Both leave a trail in tenancy's audit log: who, when, why.
 //
+// In a transaction of the host's all of it commits with the host's own rows, or not at
+// all. The refusals are made before the first write and leave the transaction usable;
+// any other error, and credits.ErrOverflow, means: roll back. Call these methods before
+// those of credits in it: the account's row is locked first, its credits after it.
+//
 // An account whose trial is over may sign in and pay: give the handlers of this
 // package tenancy.Pay, not the default.
 //
@@ -33,5 +38,6 @@
 // # Lapsing
 //
 // Run, or LapseDue from a scheduler of the host's, lets subscriptions lapse whose
-// paid period is over.
+// paid period is over. An account that paid stays active until one of them has been
+// there; its grace is counted from the period's end all the same.
 package billing

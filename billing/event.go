@@ -36,11 +36,13 @@ type TransferRejected struct {
 // EventKind implements tenancy.Fact.
 func (TransferRejected) EventKind() string { return "billing.transfer_rejected" }
 
-// SubscriptionChanged says that a subscription has another status.
+// SubscriptionChanged says that a subscription has another status, or that it is to
+// end with its period.
 type SubscriptionChanged struct {
-	Subscription string             `json:"subscription"`
-	From         SubscriptionStatus `json:"from"`
-	To           SubscriptionStatus `json:"to"`
+	Subscription      string             `json:"subscription"`
+	From              SubscriptionStatus `json:"from"` // "" for a new one
+	To                SubscriptionStatus `json:"to"`
+	CancelAtPeriodEnd bool               `json:"cancel_at_period_end"`
 }
 
 // EventKind implements tenancy.Fact.

@@ -35,7 +35,8 @@ func (s *Subscriptions) Run(ctx context.Context, db *bun.DB) error {
 
 // LapseDue is one round of Run, for hosts with a scheduler of their own. A
 // subscription that was to end with its period is cancelled; another one is past due
-// and leaves the account open for Config.Grace. It returns how many lapsed, and what
+// and leaves the account open for Config.Grace. An account that went further (closed,
+// cancelled by an operator) stays where it is. It returns how many lapsed, and what
 // went wrong with others; doing it late, twice or on several machines at once comes
 // to the same.
 func (s *Subscriptions) LapseDue(ctx context.Context, db *bun.DB) (int, error) {
@@ -81,8 +82,7 @@ func (s *Subscriptions) lapse(ctx context.Context, db *bun.DB, account tenancy.A
 		if row.Status != SubscriptionActive || now.Before(row.PeriodEnd) {
 			return nil // paid or lapsed meanwhile
 		}
-		actor := tenancy.Actor{Kind: tenancy.ActorSystem, ID: "billing"}
-		c := tenancy.Change{Actor: actor, Reason: "the paid period is over"}
+		c := tenancy.Change{Actor: tenancy.Actor{Kind: tenancy.ActorSystem, ID: "billing"}, Reason: "the paid period is over"}
 		old := row.Status
 		if row.CancelAtPeriodEnd {
 			row.Status = SubscriptionCancelled
@@ -94,7 +94,7 @@ func (s *Subscriptions) lapse(ctx context.Context, db *bun.DB, account tenancy.A
 		}
 		lapsed = true
 		return note(ctx, db, tenancy.Audit{
-			Account: account, At: now, Actor: actor, Action: "billing.lapse", Target: row.ID,
+			Account: account, At: now, Actor: c.Actor, Action: "billing.lapse", Target: row.ID,
 		}, SubscriptionChanged{Subscription: row.ID, From: old, To: row.Status})
 	})
 	return lapsed, err

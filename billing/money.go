@@ -2,8 +2,11 @@ package billing
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 )
+
+var currencyForm = regexp.MustCompile(`^[A-Z]{3}$`)
 
 // exponents are the decimal places of the currencies (ISO 4217) that have not two.
 var exponents = map[string]int{

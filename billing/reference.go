@@ -2,10 +2,10 @@ package billing
 
 import (
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"math/big"
 	"strings"
+	"unicode"
 )
 
 // mod97 is the remainder of ISO 7064 MOD 97-10 over digits and letters, A as 10 to
@@ -24,8 +24,25 @@ func mod97(s string) (rest int, ok bool) {
 	return rest, true
 }
 
-// compact takes out the blanks that people type, and lower case.
-func compact(s string) string { return strings.ToUpper(strings.Join(strings.Fields(s), "")) }
+// given reports whether these are check digits that the rule gives out: 02 to 98.
+// 00, 01 and 99 would pass it too.
+func given(check string) bool {
+	return check >= "02" && check <= "98" && strings.Trim(check, "0123456789") == ""
+}
+
+// compact takes out the blanks that people type, and lower case. Other letters than
+// those of ASCII stay what they are, for the checks to find.
+func compact(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return -1
+		case 'a' <= r && r <= 'z':
+			return r - 'a' + 'A'
+		}
+		return r
+	}, s)
+}
 
 // grouped is how references and IBANs are printed: in groups of four.
 func grouped(s string) string {
@@ -48,8 +65,7 @@ func ParseReference(s string) (string, error) {
 	if len(ref) < 5 || len(ref) > 25 || !strings.HasPrefix(ref, "RF") {
 		return "", ErrReference
 	}
-	check := ref[2:4]
-	if check < "02" || check > "98" || strings.Trim(check, "0123456789") != "" {
+	if !given(ref[2:4]) {
 		return "", ErrReference
 	}
 	if rest, ok := mod97(ref[4:] + ref[:4]); !ok || rest != 1 {
@@ -78,16 +94,4 @@ func newReference() (string, error) {
 		return "", err
 	}
 	return makeReference(fmt.Sprintf("%012d", n))
-}
-
-// cleanIBAN checks the length and the check digits of an IBAN (ISO 13616).
-func cleanIBAN(s string) (string, error) {
-	iban := compact(s)
-	if len(iban) < 15 || len(iban) > 34 {
-		return "", errors.New("an IBAN has 15 to 34 characters")
-	}
-	if rest, ok := mod97(iban[4:] + iban[:4]); !ok || rest != 1 {
-		return "", errors.New("the IBAN's check digits do not match: it is mistyped")
-	}
-	return iban, nil
 }

@@ -4,13 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/internal/id"
-	"github.com/quitrent/quitrent/internal/tx"
 	"github.com/quitrent/quitrent/tenancy"
 )
 
@@ -111,6 +109,9 @@ func (s *Subscriptions) Subscription(ctx context.Context, db bun.IDB, account te
 
 func current(ctx context.Context, db bun.IDB, account tenancy.AccountID) (subscriptionRow, error) {
 	var row subscriptionRow
+	if !known(account) {
+		return row, ErrNoSubscription
+	}
 	err := db.NewSelect().Model(&row).Where("account_id = ? AND ended_at IS NULL", account).Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
 		return subscriptionRow{}, ErrNoSubscription
@@ -126,7 +127,8 @@ type payment struct {
 }
 
 // extend books a payment on the account's subscription, which it starts if need be,
-// and returns it with the period that was bought. The account is locked.
+// and returns it with the period that was bought. The account is locked, and so are
+// its credits if they change at all, since this writes an event.
 //
 // A payment for the same plan goes on where the last period ends, unless that and
 // its grace are over; one for another plan starts now.
@@ -136,6 +138,7 @@ func (s *Subscriptions) extend(ctx context.Context, db bun.IDB, account tenancy.
 	if err != nil && !isNew {
 		return subscriptionRow{}, err
 	}
+	old := row.Status
 	goesOn := !isNew && row.Plan == p.plan && row.Interval == p.interval && now.Before(row.PeriodEnd.Add(s.cfg.Grace))
 	if isNew {
 		row = subscriptionRow{Account: account.ID, ID: id.New("sub"), CreatedAt: now}
@@ -156,71 +159,8 @@ func (s *Subscriptions) extend(ctx context.Context, db bun.IDB, account tenancy.
 	} else {
 		_, err = db.NewUpdate().Model(&row).WherePK().Exec(ctx)
 	}
-	return row, err
-}
-
-// Cancel ends a subscription.
-type Cancel struct {
-	Account tenancy.AccountID
-	// AtPeriodEnd lets it run as far as it is paid. Otherwise it ends at once, and
-	// the account with it: signing in, paying and exporting are left.
-	AtPeriodEnd bool
-	Actor       tenancy.Actor
-	Reason      string
-}
-
-// Cancel ends the account's subscription, now or at the end of what is paid.
-// Cancelling twice changes nothing more. It returns ErrNoSubscription and
-// tenancy.ErrNoAccount.
-func (s *Subscriptions) Cancel(ctx context.Context, db bun.IDB, c Cancel) (Subscription, error) {
-	var out Subscription
-	err := tx.Join(ctx, db, func(db bun.IDB) error {
-		now := s.now()
-		if _, err := s.accounts.Lock(ctx, db, c.Account); err != nil {
-			return err
-		}
-		row, err := current(ctx, db, c.Account)
-		if err != nil {
-			return err
-		}
-		if c.AtPeriodEnd && row.CancelAtPeriodEnd {
-			out = row.subscription()
-			return nil
-		}
-		old := row.Status
-		row.CancelAtPeriodEnd = c.AtPeriodEnd
-		if !c.AtPeriodEnd {
-			row.Status = SubscriptionCancelled
-		}
-		if err := s.save(ctx, db, &row, now, tenancy.Change{Actor: c.Actor, Reason: c.Reason}); err != nil {
-			return err
-		}
-		out = row.subscription()
-		return note(ctx, db, tenancy.Audit{
-			Account: c.Account, At: now, Actor: c.Actor, Action: "billing.cancel", Target: row.ID, Reason: c.Reason,
-			Data: fmt.Appendf(nil, `{"at_period_end":%t}`, c.AtPeriodEnd),
-		}, SubscriptionChanged{Subscription: row.ID, From: old, To: row.Status})
-	})
-	if err != nil {
-		return Subscription{}, err
+	if err != nil || old == SubscriptionActive {
+		return row, err
 	}
-	return out, nil
-}
-
-// save writes a subscription and gives the account the status that goes with it.
-func (s *Subscriptions) save(ctx context.Context, db bun.IDB, row *subscriptionRow, now time.Time, c tenancy.Change) error {
-	row.UpdatedAt = now
-	if row.Status == SubscriptionCancelled {
-		row.EndedAt = now
-	}
-	if _, err := db.NewUpdate().Model(row).WherePK().Exec(ctx); err != nil {
-		return err
-	}
-	status, ok := row.Status.AccountStatus()
-	if !ok {
-		return fmt.Errorf("billing: subscription %s has the unknown status %q", row.ID, row.Status)
-	}
-	c.Account, c.Status, c.Plan = row.Account, status, row.Plan
-	_, err := s.accounts.Change(ctx, db, c)
-	return err
+	return row, tenancy.Publish(ctx, db, account.ID, now, SubscriptionChanged{Subscription: row.ID, From: old, To: row.Status})
 }

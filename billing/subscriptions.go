@@ -30,40 +30,28 @@ type Config struct {
 	OnError func(w http.ResponseWriter, r *http.Request, err error)
 }
 
-// Bank is an account at a bank, as a customer types it into a transfer.
-type Bank struct {
-	Holder string `json:"holder"`
-	// IBAN is the account's number (ISO 13616), with or without blanks.
-	IBAN string `json:"iban"`
-	// BIC names the bank (ISO 9362). Often not needed.
-	BIC string `json:"bic,omitempty"`
-}
-
 // Subscriptions sells plans: it turns payments into time and credits. It holds
 // policy and no connection: every method that needs the database takes it. One value
 // serves any number of goroutines.
 type Subscriptions struct {
-	cfg      Config
-	accounts *tenancy.Accounts
-	ledger   *credits.Ledger
+	cfg       Config
+	accounts  *tenancy.Accounts
+	ledger    *credits.Ledger
+	reference func() (string, error)
 }
 
 // New makes Subscriptions that activate accounts and grant credits in ledger. It
 // returns an error when cfg makes no sense: a mistyped IBAN would send customers'
-// money to somebody else.
+// money to somebody else. The accounts are those of tenancy's own tables and not a
+// Loader's.
 func New(accounts *tenancy.Accounts, ledger *credits.Ledger, cfg Config) (*Subscriptions, error) {
 	if accounts == nil || ledger == nil {
 		return nil, errors.New("billing: accounts and ledger are required")
 	}
 	if cfg.Bank != (Bank{}) {
-		if cfg.Bank.Holder == "" {
-			return nil, errors.New("billing: the bank account's holder is missing")
-		}
-		iban, err := cleanIBAN(cfg.Bank.IBAN)
-		if err != nil {
+		if err := cfg.Bank.clean(); err != nil {
 			return nil, fmt.Errorf("billing: %w", err)
 		}
-		cfg.Bank.IBAN = iban
 	}
 	if cfg.Grace < 0 {
 		return nil, errors.New("billing: the grace is negative")
@@ -71,13 +59,16 @@ func New(accounts *tenancy.Accounts, ledger *credits.Ledger, cfg Config) (*Subsc
 	if cfg.Currency == "" {
 		cfg.Currency = "USD"
 	}
+	if !currencyForm.MatchString(cfg.Currency) {
+		return nil, fmt.Errorf("billing: the currency %q is not a code of ISO 4217", cfg.Currency)
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
 	if cfg.OnError == nil {
 		cfg.OnError = problem.Write
 	}
-	return &Subscriptions{cfg: cfg, accounts: accounts, ledger: ledger}, nil
+	return &Subscriptions{cfg: cfg, accounts: accounts, ledger: ledger, reference: newReference}, nil
 }
 
 func (s *Subscriptions) now() time.Time { return s.cfg.Now().UTC().Truncate(time.Microsecond) }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -24,6 +25,8 @@ const (
 	StatusConfirmed TransferStatus = "confirmed" // the money has come
 	StatusRejected  TransferStatus = "rejected"  // the money is not taken
 )
+
+var transferStatuses = []TransferStatus{StatusRequested, StatusConfirmed, StatusRejected}
 
 // maxOpen bounds the transfers that an account may have asked for and not paid.
 const maxOpen = 10
@@ -109,7 +112,8 @@ type RequestTransfer struct {
 	Interval string
 	// Currency is the price's. Default: Config.Currency.
 	Currency string
-	Actor    tenancy.Actor
+	// Actor is who asks, for the audit log. Required.
+	Actor tenancy.Actor
 }
 
 // RequestTransfer writes down that the account will pay for one interval of a plan,
@@ -118,7 +122,7 @@ type RequestTransfer struct {
 // is open, it returns the same transfer.
 //
 // It returns tenancy.ErrNoPlan, ErrNotForSale, ErrTooManyOpen (10), ErrInvalid and
-// tenancy.ErrNoAccount.
+// tenancy.ErrNoAccount, also for an account that is closed.
 func (s *Subscriptions) RequestTransfer(ctx context.Context, db bun.IDB, r RequestTransfer) (Transfer, error) {
 	if s.cfg.Bank == (Bank{}) {
 		return Transfer{}, errors.New("billing: bank transfers need Config.Bank")
@@ -129,11 +133,17 @@ func (s *Subscriptions) RequestTransfer(ctx context.Context, db bun.IDB, r Reque
 	if r.Currency == "" {
 		r.Currency = s.cfg.Currency
 	}
+	if err := r.validate(); err != nil {
+		return Transfer{}, err
+	}
 	var out Transfer
 	err := tx.Join(ctx, db, func(db bun.IDB) error {
 		account, err := s.accounts.Lock(ctx, db, r.Account)
 		if err != nil {
 			return err
+		}
+		if !payable(account.Status) {
+			return tenancy.ErrNoAccount
 		}
 		row, err := s.offer(ctx, db, r)
 		if err != nil {
@@ -155,22 +165,38 @@ func (s *Subscriptions) RequestTransfer(ctx context.Context, db bun.IDB, r Reque
 		if len(open) >= maxOpen {
 			return ErrTooManyOpen
 		}
-		if row.Reference, err = reserveReference(ctx, db, row.Account, row.ID); err != nil {
+		if row.Reference, err = s.reserveReference(ctx, db, row.Account, row.ID); err != nil {
 			return err
 		}
 		if _, err := db.NewInsert().Model(&row).Exec(ctx); err != nil {
 			return err
 		}
 		out = row.transfer()
-		return note(ctx, db, tenancy.Audit{
-			Account: r.Account, At: row.RequestedAt, Actor: r.Actor, Action: "billing.transfer_requested", Target: row.ID,
-			Data: fmt.Appendf(nil, `{"plan":%q,"amount":%d,"currency":%q}`, row.Plan, row.Amount, row.Currency),
-		}, TransferRequested{Transfer: row.ID, Reference: row.Reference, Plan: row.Plan, Amount: row.Amount, Currency: row.Currency})
+		line := r.audit()
+		line.At, line.Target = row.RequestedAt, row.ID
+		line.Data = fmt.Appendf(nil, `{"plan":%q,"interval":%q,"amount":%d,"currency":%q}`, row.Plan, row.Interval, row.Amount, row.Currency)
+		return note(ctx, db, line, TransferRequested{
+			Transfer: row.ID, Reference: row.Reference, Plan: row.Plan, Amount: row.Amount, Currency: row.Currency,
+		})
 	})
 	if err != nil {
 		return Transfer{}, err
 	}
 	return out, nil
+}
+
+func (r RequestTransfer) audit() tenancy.Audit {
+	return tenancy.Audit{Account: r.Account, Actor: r.Actor, Action: "billing.transfer_requested"}
+}
+
+func (r RequestTransfer) validate() error {
+	if r.Interval != tenancy.Monthly && r.Interval != tenancy.Yearly {
+		return fmt.Errorf("%w: the interval is month or year", ErrInvalid)
+	}
+	if !currencyForm.MatchString(r.Currency) {
+		return fmt.Errorf("%w: the currency is a code of ISO 4217 in capitals, such as USD", ErrInvalid)
+	}
+	return signed(r.audit())
 }
 
 // offer is the transfer for what the catalogue says now.
@@ -201,9 +227,9 @@ func (s *Subscriptions) offer(ctx context.Context, db bun.IDB, r RequestTransfer
 }
 
 // reserveReference finds a reference that nobody has.
-func reserveReference(ctx context.Context, db bun.IDB, account tenancy.AccountID, transfer string) (string, error) {
+func (s *Subscriptions) reserveReference(ctx context.Context, db bun.IDB, account tenancy.AccountID, transfer string) (string, error) {
 	for range 10 {
-		ref, err := newReference()
+		ref, err := s.reference()
 		if err != nil {
 			return "", err
 		}
@@ -221,8 +247,10 @@ func reserveReference(ctx context.Context, db bun.IDB, account tenancy.AccountID
 
 // Transfers asks for a page of transfers, newest first.
 type Transfers struct {
-	// Account is whose; "" is everybody's, for an operator.
+	// Account is whose.
 	Account tenancy.AccountID
+	// Everybody asks for the transfers of all accounts, instead: an operator's list.
+	Everybody bool
 	// Status is which; "" is all.
 	Status TransferStatus
 	// Before continues a page: the ID of its last transfer.
@@ -231,15 +259,34 @@ type Transfers struct {
 	Limit int
 }
 
-// Transfers reads a page of transfers.
+func (what Transfers) validate() error {
+	switch {
+	case what.Everybody && what.Account != "":
+		return fmt.Errorf("%w: the transfers are one account's or everybody's", ErrInvalid)
+	case !what.Everybody && !known(what.Account):
+		return fmt.Errorf("%w: whose transfers? That is no account id", ErrInvalid)
+	case what.Status != "" && !slices.Contains(transferStatuses, what.Status):
+		return fmt.Errorf("%w: a transfer's status is one of %v", ErrInvalid, transferStatuses)
+	}
+	if err := tenancy.CheckText("page mark", what.Before, 64); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return nil
+}
+
+// Transfers reads a page of transfers. It returns ErrInvalid when neither an account
+// nor Everybody is named, and for a status that there is not.
 func (s *Subscriptions) Transfers(ctx context.Context, db bun.IDB, what Transfers) ([]Transfer, error) {
+	if err := what.validate(); err != nil {
+		return nil, err
+	}
 	limit := min(what.Limit, 500)
 	if limit <= 0 {
 		limit = 50
 	}
 	var rows []transferRow
 	q := db.NewSelect().Model(&rows).OrderExpr("transfer_id DESC").Limit(int64(limit))
-	if what.Account != "" {
+	if !what.Everybody {
 		q = q.Where("account_id = ?", what.Account)
 	}
 	if what.Status != "" {

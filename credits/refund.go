@@ -39,8 +39,8 @@ func (Refunded) EventKind() string { return "credits.refunded" }
 // rest of it.
 //
 // It returns ErrNoEntry, ErrNotRefundable when the entry took nothing or less than
-// that is left to give back (over any number of refunds), ErrKeyReused and
-// ErrInvalid.
+// that is left to give back (over any number of refunds), ErrOverflow, ErrKeyReused
+// and ErrInvalid.
 func (l *Ledger) Refund(ctx context.Context, db bun.IDB, r Refund) (Entry, error) {
 	if err := r.validate(); err != nil {
 		return Entry{}, err

@@ -132,7 +132,7 @@ func (v *verification) entries(ctx context.Context, db bun.IDB) error {
 
 func (v *verification) grants(ctx context.Context, db bun.IDB) error {
 	type line struct {
-		ID                       string
+		ID                              string
 		Amount, Remaining, Given, Split int64
 	}
 	for after := ""; ; {

@@ -25,8 +25,18 @@ func ParseAccountID(s string) (AccountID, error) {
 	return AccountID(s), nil
 }
 
+// known reports whether id can name an account at all. What cannot is no account's
+// name: the database is not asked, so that no odd byte is read as another id or ends
+// a host's transaction.
+func (id AccountID) known() bool {
+	_, err := ParseAccountID(string(id))
+	return err == nil
+}
+
 // UserID names a user ("usr_…").
 type UserID string
+
+func (id UserID) known() bool { return AccountID(id).known() }
 
 // Status is where an account stands in its life. The table of Check says what
 // each one may do.

@@ -18,6 +18,9 @@ const DefaultTrialPlan = "free-trial"
 // no such account.
 type Loader func(ctx context.Context, db bun.IDB, id AccountID) (State, Plan, error)
 
+// Hook adds something to a registration, in its transaction, which may be run again.
+type Hook = func(ctx context.Context, db bun.IDB, r Registered) error
+
 // Config is the policy of Accounts. The zero value works.
 type Config struct {
 	// TrialPlan is the slug of the plan that registration assigns.
@@ -25,21 +28,24 @@ type Config struct {
 	TrialPlan string
 
 	// BeforeRegister may refuse a registration by returning an error, before
-	// anything is written: invitation only, a disposable address.
+	// anything is written: invitation only, a disposable address. Over HTTP an
+	// error that wraps ErrRefused is answered with 403 and its text, any other
+	// one that is not a sentinel of this library with 503 and no text.
 	BeforeRegister func(ctx context.Context, r Register) error
 
 	// OnRegister runs in the registration's transaction, in order, after the
 	// account, its owner and its plan are written: credits.Ledger.OnRegister seeds
 	// the trial's credits here. An error undoes the registration. A transaction may
 	// be run again, so a hook must be safe to run twice.
-	OnRegister []func(ctx context.Context, db bun.IDB, r Registered) error
+	OnRegister []Hook
 
 	// Loader replaces the tables of this package for a host that keeps accounts in
 	// its own. Then only Enter, Middleware, Run and Check are of use.
 	Loader Loader
 
 	// Deliver receives the events of the outbox while Run runs, at least once each,
-	// those of one account in order. An error is retried with growing delays.
+	// those of one account in order. An error is retried with growing delays. Its
+	// context ends after 30 s, and it must return then.
 	Deliver func(ctx context.Context, e Event) error
 
 	// Now is the clock. Default: time.Now.

@@ -1,6 +1,7 @@
 package tenancy
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -44,16 +45,40 @@ type auditRow struct {
 	Data      string    `bun:"data"`
 }
 
-// maxReason bounds the words of an actor, in bytes.
-const maxReason = 1000
+// The most that a line of the log holds, in bytes.
+const (
+	maxReason = 1000
+	maxName   = 200 // of an actor, an action, a target
+)
 
-// Record appends to the audit log in the caller's transaction. It returns
-// ErrInvalid when the actor or the action is missing: nothing happens unsigned.
-func Record(ctx context.Context, db bun.IDB, a Audit) error {
-	if a.Kind == "" || a.Actor.ID == "" || a.Action == "" {
-		return fmt.Errorf("%w: an audited action names its actor", ErrInvalid)
+// Validate returns ErrInvalid when the actor or the action is missing (nothing
+// happens unsigned), when a text is over its limit (a reason 1000 bytes, a name
+// 200) and when Data is no JSON. Record calls it; who changes something first and
+// records it last calls it before the change, which a host may commit all the same.
+func (a Audit) Validate() error {
+	if a.Action == "" {
+		return fmt.Errorf("%w: an audited action has a name", ErrInvalid)
 	}
-	if err := CheckText("reason", a.Reason, maxReason); err != nil {
+	if err := a.Actor.validate(); err != nil {
+		return err
+	}
+	if len(a.Data) > 0 && !json.Valid(a.Data) {
+		return fmt.Errorf("%w: the data of an audited action is JSON", ErrInvalid)
+	}
+	return cmp.Or(CheckText("action", a.Action, maxName), CheckText("target", a.Target, maxName), CheckText("reason", a.Reason, maxReason))
+}
+
+func (a Actor) validate() error {
+	if a.Kind == "" || a.ID == "" {
+		return fmt.Errorf("%w: an actor has a kind and an id", ErrInvalid)
+	}
+	return cmp.Or(CheckText("actor's kind", string(a.Kind), maxName), CheckText("actor's id", a.ID, maxName))
+}
+
+// Record appends to the audit log in the caller's transaction. It returns what
+// Audit.Validate returns.
+func Record(ctx context.Context, db bun.IDB, a Audit) error {
+	if err := a.Validate(); err != nil {
 		return err
 	}
 	if len(a.Data) == 0 {
@@ -75,8 +100,11 @@ type AuditLog struct {
 	Limit int
 }
 
-// Audits reads a page of the audit log.
+// Audits reads a page of the audit log. ErrInvalid: Before is no ID.
 func (a *Accounts) Audits(ctx context.Context, db bun.IDB, page AuditLog) ([]Audit, error) {
+	if err := CheckText("place to go on from", page.Before, maxName); err != nil {
+		return nil, err
+	}
 	var rows []auditRow
 	q := db.NewSelect().Model(&rows).Where("account_id = ?", page.Account).
 		OrderExpr("audit_id DESC").Limit(pageSize(page.Limit))

@@ -2,6 +2,7 @@ package tenancy
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -17,7 +18,7 @@ var moves = map[Status][]Status{
 	StatusActive:         {StatusPastDue, StatusPendingPayment, StatusSuspended, StatusCancelled, StatusClosed},
 	StatusPastDue:        {StatusActive, StatusSuspended, StatusCancelled, StatusClosed},
 	StatusPendingPayment: {StatusTrial, StatusActive, StatusSuspended, StatusCancelled, StatusClosed},
-	StatusSuspended:      {StatusCancelled, StatusClosed}, // and back, by Resume
+	StatusSuspended:      {StatusClosed}, // and back, by Resume
 	StatusCancelled:      {StatusActive, StatusPendingPayment, StatusSuspended, StatusClosed},
 	StatusClosed:         {StatusErased},
 }
@@ -33,7 +34,10 @@ type Change struct {
 	Status Status
 	// Plan is the slug of the plan to go to; "" keeps it.
 	Plan string
-	// GraceEndsAt is how long StatusPastDue leaves everything open.
+	// TrialEndsAt is when StatusTrial ends. Zero: the account keeps the end it has,
+	// and one without is refused, since its trial would never end.
+	TrialEndsAt time.Time
+	// GraceEndsAt is how long StatusPastDue leaves everything open. Zero: no grace.
 	GraceEndsAt time.Time
 	Actor       Actor
 	// Reason is the actor's own words, for the audit log.
@@ -43,46 +47,65 @@ type Change struct {
 // Change applies c under the account's lock and writes it to the audit log and the
 // outbox. A change that changes nothing writes nothing.
 //
-// A suspended account stays suspended: what a payment or an expiry makes of it
-// takes effect when an operator resumes it. Only cancelling and closing end a
-// suspension otherwise.
+// A suspended account stays suspended: what a payment, an expiry or its owner's
+// cancelling makes of it takes effect when an operator resumes it. Only closing
+// ends a suspension otherwise.
 //
-// It returns ErrNoAccount, ErrNoPlan, ErrTransition for a move that CanMove
-// refuses, and ErrInvalid when the actor is missing.
+// It returns ErrNoAccount, ErrNoPlan (also for a plan that is inactive),
+// ErrTransition for a move that CanMove refuses, and ErrInvalid when the actor is
+// missing or a trial would have no end.
 func (a *Accounts) Change(ctx context.Context, db bun.IDB, c Change) (Account, error) {
 	return a.change(ctx, db, "tenancy.change", c, func(row *accountRow) error {
 		if c.Plan != "" {
 			row.Plan = c.Plan
 		}
-		return row.move(c.Status, c.GraceEndsAt)
+		switch c.Status {
+		case "":
+			return nil
+		case StatusSuspended:
+			return row.suspend()
+		default:
+			return row.move(c)
+		}
 	})
 }
 
-func (r *accountRow) move(to Status, graceEndsAt time.Time) error {
-	if to == "" {
-		return nil
-	}
+func (r *accountRow) move(c Change) error {
 	at := &r.Status // the status that changes
-	if r.Status == StatusSuspended && to != StatusCancelled && to != StatusClosed {
-		if to == StatusSuspended {
-			return nil
-		}
+	if r.Status == StatusSuspended && c.Status != StatusClosed {
 		at = &r.SuspendedFrom
 	}
-	if *at != to && !CanMove(*at, to) {
-		return fmt.Errorf("%w: from %s to %s", ErrTransition, *at, to)
+	if *at != c.Status && !CanMove(*at, c.Status) {
+		return fmt.Errorf("%w: from %s to %s", ErrTransition, *at, c.Status)
 	}
-	switch {
-	case to == StatusSuspended:
-		r.SuspendedFrom = r.Status
-	case at == &r.Status:
+	if at == &r.Status {
 		r.SuspendedFrom = ""
 	}
-	*at = to
-	r.GraceEndsAt = time.Time{}
-	if to == StatusPastDue {
-		r.GraceEndsAt = utc(graceEndsAt.Truncate(time.Microsecond))
+	entered := *at != c.Status
+	*at, r.GraceEndsAt = c.Status, time.Time{}
+	switch c.Status {
+	case StatusTrial:
+		if !c.TrialEndsAt.IsZero() {
+			r.TrialEndsAt = utc(c.TrialEndsAt.Truncate(time.Microsecond))
+		}
+		if entered && r.TrialEndsAt.IsZero() {
+			return fmt.Errorf("%w: a trial needs an end", ErrInvalid)
+		}
+	case StatusPastDue:
+		r.GraceEndsAt = utc(c.GraceEndsAt.Truncate(time.Microsecond))
 	}
+	return nil
+}
+
+// suspend keeps everything that Resume will need, a grace too.
+func (r *accountRow) suspend() error {
+	if r.Status == StatusSuspended {
+		return nil
+	}
+	if !CanMove(r.Status, StatusSuspended) {
+		return fmt.Errorf("%w: from %s to %s", ErrTransition, r.Status, StatusSuspended)
+	}
+	r.SuspendedFrom, r.Status = r.Status, StatusSuspended
 	return nil
 }
 
@@ -98,9 +121,7 @@ type Suspend struct {
 // nothing. It returns what Change returns.
 func (a *Accounts) Suspend(ctx context.Context, db bun.IDB, s Suspend) (Account, error) {
 	c := Change{Account: s.Account, Actor: s.Actor, Reason: s.Reason}
-	return a.change(ctx, db, "tenancy.suspend", c, func(row *accountRow) error {
-		return row.move(StatusSuspended, time.Time{})
-	})
+	return a.change(ctx, db, "tenancy.suspend", c, (*accountRow).suspend)
 }
 
 // Resume ends a suspension.
@@ -124,6 +145,10 @@ func (a *Accounts) Resume(ctx context.Context, db bun.IDB, r Resume) (Account, e
 }
 
 func (a *Accounts) change(ctx context.Context, db bun.IDB, action string, c Change, apply func(*accountRow) error) (Account, error) {
+	line := Audit{Account: c.Account, Actor: c.Actor, Action: action, Reason: c.Reason}
+	if err := line.Validate(); err != nil {
+		return Account{}, err
+	}
 	var out Account
 	err := tx.Join(ctx, db, func(db bun.IDB) error {
 		old, err := lockAccount(ctx, db, c.Account)
@@ -139,8 +164,10 @@ func (a *Accounts) change(ctx context.Context, db bun.IDB, action string, c Chan
 			return nil
 		}
 		if row.Plan != old.Plan {
-			if _, err := a.Plan(ctx, db, row.Plan); err != nil {
+			if plan, err := a.Plan(ctx, db, row.Plan); err != nil {
 				return err
+			} else if !plan.Active {
+				return ErrNoPlan
 			}
 		}
 		row.UpdatedAt = a.now()
@@ -148,10 +175,12 @@ func (a *Accounts) change(ctx context.Context, db bun.IDB, action string, c Chan
 			return err
 		}
 		out = row.account()
-		return note(ctx, db, Audit{
-			Account: c.Account, At: row.UpdatedAt, Actor: c.Actor, Action: action, Reason: c.Reason,
-			Data: fmt.Appendf(nil, `{"from":%q,"to":%q,"plan":%q}`, old.Status, row.Status, row.Plan),
-		}, AccountChanged{From: old.Status, To: row.Status, FromPlan: old.Plan, ToPlan: row.Plan})
+		fact := AccountChanged{From: old.Status, To: row.Status, FromPlan: old.Plan, ToPlan: row.Plan}
+		line.At = row.UpdatedAt
+		if line.Data, err = json.Marshal(fact); err != nil {
+			return err
+		}
+		return note(ctx, db, line, fact)
 	})
 	if err != nil {
 		return Account{}, err

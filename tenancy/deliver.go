@@ -31,6 +31,7 @@ func (a *Accounts) Run(ctx context.Context, db *bun.DB) error {
 		}
 		select {
 		case <-ctx.Done():
+			a.endLease(ctx, db, "events")
 			return nil
 		case <-tick.C:
 		}
@@ -85,6 +86,11 @@ func (a *Accounts) deliverTo(ctx context.Context, db *bun.DB, h headRow) (int, e
 	if err != nil {
 		return 0, err
 	}
+	if len(rows) == 0 { // they were erased
+		_, err := db.NewUpdate().Model((*headRow)(nil)).Set("delivered = ?", h.Number).
+			Where("account_id = ? AND delivered < ?", h.Account, h.Number).Exec(ctx)
+		return 0, err
+	}
 	for i, r := range rows {
 		if held, err := a.lease(ctx, db, "events"); err != nil || !held {
 			return i, err // another process goes on from here
@@ -94,9 +100,10 @@ func (a *Accounts) deliverTo(ctx context.Context, db *bun.DB, h headRow) (int, e
 				return i, ctx.Err()
 			}
 			slog.WarnContext(ctx, "quitrent: event not delivered", "account", r.Account, "number", r.Number, "kind", r.Kind, "err", failure)
+			// Unless another process, which took this one for dead, has delivered it.
 			_, err := db.NewUpdate().Model((*headRow)(nil)).
 				Set("attempts = attempts + 1").Set("due_at = ?", a.now().Add(backOff(h.Attempts))).
-				Where("account_id = ?", h.Account).Exec(ctx)
+				Where("account_id = ? AND delivered < ?", h.Account, r.Number).Exec(ctx)
 			return i, err
 		}
 		h.Attempts = 0
@@ -111,8 +118,11 @@ func (a *Accounts) deliverTo(ctx context.Context, db *bun.DB, h headRow) (int, e
 }
 
 // deliverOne turns a panic of the host's function into a failed attempt, so that
-// one bad event does not end the process that delivers the others.
+// one bad event does not end the process that delivers the others, and gives it no
+// longer than the lease lasts: after that another process may deliver the same.
 func (a *Accounts) deliverOne(ctx context.Context, e Event) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, leaseFor)
+	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
@@ -138,4 +148,15 @@ func (a *Accounts) lease(ctx context.Context, db *bun.DB, name string) (bool, er
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// endLease lets the next process go on at once. Should it fail, the lease ends by
+// itself.
+func (a *Accounts) endLease(ctx context.Context, db *bun.DB, name string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_, err := db.NewRaw("DELETE FROM tenancy_leases WHERE name = ? AND holder = ?", name, a.holder).Exec(ctx)
+	if err != nil {
+		slog.WarnContext(ctx, "quitrent: giving up a lease", "name", name, "err", err)
+	}
 }

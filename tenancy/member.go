@@ -2,6 +2,7 @@ package tenancy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -81,13 +82,17 @@ type AddMember struct {
 	Reason string
 }
 
-// AddMember adds a member. It returns ErrInvalid for no or unknown roles and for
-// RoleOwner, ErrNoAccount, ErrNoUser, ErrMemberThere, and ErrLimit when the plan's
+// AddMember adds a member. It returns ErrInvalid for no or unknown roles, for
+// RoleOwner and when the actor is missing, ErrNoAccount, ErrNoUser, ErrMemberThere, and ErrLimit when the plan's
 // limit of users is reached: two at once at the last seat add one.
 func (a *Accounts) AddMember(ctx context.Context, db bun.IDB, m AddMember) (Member, error) {
 	held := slices.DeleteFunc(slices.Clone(roles), func(r Role) bool { return !slices.Contains(m.Roles, r) })
 	if len(held) == 0 || len(held) != len(m.Roles) || slices.Contains(held, RoleOwner) {
 		return Member{}, fmt.Errorf("%w: a member's roles are one or more of %v, each once", ErrInvalid, roles[1:])
+	}
+	line := Audit{Account: m.Account, Actor: m.Actor, Action: "tenancy.add_member", Target: string(m.User), Reason: m.Reason}
+	if err := line.Validate(); err != nil {
+		return Member{}, err
 	}
 	out := Member{Account: m.Account, User: m.User, Roles: held}
 	err := tx.Join(ctx, db, func(db bun.IDB) error {
@@ -99,15 +104,19 @@ func (a *Accounts) AddMember(ctx context.Context, db bun.IDB, m AddMember) (Memb
 		if _, err := a.User(ctx, db, m.User); err != nil {
 			return err
 		}
+		if _, err := a.AccountOf(ctx, db, m.User, m.Account); err == nil {
+			return ErrMemberThere
+		} else if !errors.Is(err, ErrNoAccount) {
+			return err
+		}
 		if err := a.seat(ctx, db, row); err != nil {
 			return err
 		}
 		if err := insertMember(ctx, db, m.Account, m.User, held, out.CreatedAt); err != nil {
 			return err
 		}
-		return note(ctx, db, Audit{
-			Account: m.Account, At: out.CreatedAt, Actor: m.Actor, Action: "tenancy.add_member", Target: string(m.User), Reason: m.Reason,
-		}, MemberAdded{User: m.User, Roles: held})
+		line.At = out.CreatedAt
+		return note(ctx, db, line, MemberAdded{User: m.User, Roles: held})
 	})
 	if err != nil {
 		return Member{}, err
@@ -143,9 +152,16 @@ type RemoveMember struct {
 	Reason  string
 }
 
-// RemoveMember removes a member. It returns ErrNoAccount, ErrNoUser for one who is
-// no member, and ErrLastOwner for the owner.
+// RemoveMember removes a member. It returns ErrInvalid when the actor is missing,
+// ErrNoAccount, ErrNoUser for one who is no member, and ErrLastOwner for the owner.
 func (a *Accounts) RemoveMember(ctx context.Context, db bun.IDB, m RemoveMember) error {
+	line := Audit{Account: m.Account, Actor: m.Actor, Action: "tenancy.remove_member", Target: string(m.User), Reason: m.Reason}
+	if err := line.Validate(); err != nil {
+		return err
+	}
+	if !m.User.known() {
+		return ErrNoUser
+	}
 	return tx.Join(ctx, db, func(db bun.IDB) error {
 		row, err := lockAccount(ctx, db, m.Account)
 		if err != nil {
@@ -167,9 +183,8 @@ func (a *Accounts) RemoveMember(ctx context.Context, db bun.IDB, m RemoveMember)
 		} else if n == 0 {
 			return ErrNoUser
 		}
-		return note(ctx, db, Audit{
-			Account: m.Account, At: a.now(), Actor: m.Actor, Action: "tenancy.remove_member", Target: string(m.User), Reason: m.Reason,
-		}, MemberRemoved{User: m.User})
+		line.At = a.now()
+		return note(ctx, db, line, MemberRemoved{User: m.User})
 	})
 }
 
@@ -209,6 +224,9 @@ func (a *Accounts) Members(ctx context.Context, db bun.IDB, account AccountID) (
 // only one the user belongs to. It returns ErrNoAccount when the user does not
 // belong to the one wanted or to none, and ErrWhichAccount when "" leaves a choice.
 func (a *Accounts) AccountOf(ctx context.Context, db bun.IDB, user UserID, wanted AccountID) (AccountID, error) {
+	if !user.known() || wanted != "" && !wanted.known() {
+		return "", ErrNoAccount
+	}
 	q := db.NewSelect().Model((*memberRow)(nil)).Column("account_id").Where("user_id = ?", user).Limit(2)
 	if wanted != "" {
 		q = q.Where("account_id = ?", wanted)

@@ -107,6 +107,9 @@ func (p Plan) validate() error {
 		if what == "" || n < 0 {
 			return bad("limit %q is unnamed or negative", what)
 		}
+		if err := CheckText("name of a limit", what, 64); err != nil {
+			return err
+		}
 	}
 	return CheckText("plan's name", p.Name, 200)
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -60,13 +61,19 @@ func newPlanRow(p Plan, at time.Time) (*planRow, error) {
 
 // Ensure makes the catalogue say what plans say: it creates those that are missing,
 // updates those that differ and leaves every other plan alone. It returns the slugs
-// of what it created or changed; called again, none. A changed plan counts at once
-// for every account that is on it. ErrInvalid: a plan makes no sense, and nothing
-// is written.
+// of what it created or changed, in their order; called again, none. A changed plan counts at once
+// for every account that is on it. ErrInvalid: a plan makes no sense or is given
+// twice, and nothing is written.
 func (a *Accounts) Ensure(ctx context.Context, db bun.IDB, plans ...Plan) ([]string, error) {
-	for _, p := range plans {
+	// In one order, so that programs that list them in another do not wait for
+	// each other in a circle.
+	plans = slices.SortedFunc(slices.Values(plans), func(a, b Plan) int { return strings.Compare(a.Slug, b.Slug) })
+	for i, p := range plans {
 		if err := p.validate(); err != nil {
 			return nil, err
+		}
+		if i > 0 && p.Slug == plans[i-1].Slug {
+			return nil, fmt.Errorf("%w: two plans are called %q", ErrInvalid, p.Slug)
 		}
 	}
 	var changed []string
@@ -99,12 +106,17 @@ func (a *Accounts) ensure(ctx context.Context, db bun.IDB, p Plan) (bool, error)
 	if n, err := res.RowsAffected(); err != nil {
 		return false, err
 	} else if n == 0 {
-		old, err := a.Plan(ctx, db, p.Slug)
-		if err != nil {
+		differs, err := a.differs(ctx, db, p)
+		if err != nil || !differs {
 			return false, err
 		}
-		if equalPlans(old, p) {
-			return false, nil
+		// Somebody else may be making the same change: of those only the first
+		// one says that it did.
+		if _, err := db.NewUpdate().Model((*planRow)(nil)).Set("updated_at = updated_at").Where("slug = ?", p.Slug).Exec(ctx); err != nil {
+			return false, err
+		}
+		if differs, err = a.differs(ctx, db, p); err != nil || !differs {
+			return false, err
 		}
 		if _, err := db.NewUpdate().Model(row).ExcludeColumn("created_at").WherePK().Exec(ctx); err != nil {
 			return false, err
@@ -119,6 +131,11 @@ func (a *Accounts) ensure(ctx context.Context, db bun.IDB, p Plan) (bool, error)
 	})
 }
 
+func (a *Accounts) differs(ctx context.Context, db bun.IDB, p Plan) (bool, error) {
+	old, err := a.Plan(ctx, db, p.Slug)
+	return err == nil && !equalPlans(old, p), err
+}
+
 func equalPlans(a, b Plan) bool {
 	prices, limits := slices.Equal(a.Prices, b.Prices), maps.Equal(a.Limits, b.Limits)
 	return prices && limits && a.Slug == b.Slug && a.Name == b.Name && a.Active == b.Active &&
@@ -127,6 +144,9 @@ func equalPlans(a, b Plan) bool {
 
 // Plan reads a plan. ErrNoPlan: there is none of that slug.
 func (a *Accounts) Plan(ctx context.Context, db bun.IDB, slug string) (Plan, error) {
+	if !slugForm.MatchString(slug) {
+		return Plan{}, ErrNoPlan
+	}
 	var row planRow
 	err := db.NewSelect().Model(&row).Where("slug = ?", slug).Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {

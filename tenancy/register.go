@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/uptrace/bun"
 
@@ -25,7 +24,7 @@ type Register struct {
 	Plan string
 	// Then runs in the registration's transaction after Config.OnRegister, with the
 	// same rules; authn stores the password through it.
-	Then func(ctx context.Context, db bun.IDB, r Registered) error
+	Then Hook
 }
 
 // Registered is what a registration made.
@@ -41,7 +40,9 @@ type Registered struct {
 // otherwise.
 //
 // It returns ErrInvalid, ErrEmailTaken (two sign-ups at once with one address
-// make one account) and ErrNoPlan.
+// make one account), ErrNoPlan, and the errors of the hooks as they are. In a
+// transaction that the caller began, the error of a hook means: roll back, whatever
+// error it is.
 func (a *Accounts) Register(ctx context.Context, db bun.IDB, r Register) (Registered, error) {
 	r, key, err := a.cleanRegister(r)
 	if err != nil {
@@ -70,11 +71,8 @@ func (a *Accounts) cleanRegister(r Register) (_ Register, emailKey string, err e
 	if r.Email, emailKey, err = cleanEmail(r.Email); err != nil {
 		return r, "", err
 	}
-	if r.Zone == "" {
-		r.Zone = "UTC"
-	}
-	if _, err := time.LoadLocation(r.Zone); err != nil || r.Zone == "Local" {
-		return r, "", fmt.Errorf("%w: %q is not an IANA time zone", ErrInvalid, r.Zone)
+	if r.Zone, err = cleanZone(r.Zone); err != nil {
+		return r, "", err
 	}
 	return r, emailKey, nil
 }

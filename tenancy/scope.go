@@ -62,14 +62,20 @@ func Lookup(ctx context.Context) (Scope, bool) {
 // which From finds it. Middleware calls it, and so do jobs and queue workers,
 // which hold an id and no credential.
 //
-// It returns the refusals of Check, and ErrForbidden for an API key that asks for
-// more than Use. Nothing is cached: a suspension counts from its commit on.
+// It returns the refusals of Check, ErrForbidden for an API key that asks for more
+// than Use, and ErrInvalid for an actor without kind or id. Nothing is cached: a suspension counts from its commit on.
 func (a *Accounts) Enter(ctx context.Context, db bun.IDB, id AccountID, actor Actor, need Capability) (context.Context, error) {
 	if need == 0 {
 		need = Use
 	}
 	if actor.Kind == ActorKey && need&^Use != 0 {
 		return nil, ErrForbidden
+	}
+	if err := actor.validate(); err != nil {
+		return nil, err
+	}
+	if !id.known() {
+		return nil, ErrNoAccount
 	}
 	state, plan, err := a.cfg.Loader(ctx, db, id)
 	if err != nil {

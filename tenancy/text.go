@@ -3,7 +3,10 @@ package tenancy
 import (
 	"fmt"
 	"net/mail"
+	"path"
+	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -44,12 +47,37 @@ func cleanEmail(s string) (email, key string, err error) {
 		return "", "", err
 	}
 	a, err := mail.ParseAddress(s)
-	if err != nil || a.Address != s || strings.ContainsAny(s, "\" ") {
+	if err != nil || a.Address != s || strings.ContainsFunc(s, oddInAddress) {
 		return "", "", bad // also a display name or a quoted local part
 	}
-	_, domain, _ := strings.Cut(s, "@")
-	if !strings.Contains(strings.Trim(domain, "."), ".") {
+	if _, domain, _ := strings.Cut(s, "@"); !strings.Contains(domain, ".") {
 		return "", "", bad
 	}
 	return s, strings.ToLower(s), nil
+}
+
+// oddInAddress finds what no mailbox in use has and what makes two addresses look
+// alike or count as one: quotes, the brackets of an address literal, spaces of any
+// kind, invisible characters, and the two letters (U+0130, U+212A) that become
+// plain ASCII when their case is folded.
+func oddInAddress(r rune) bool {
+	return strings.ContainsRune("\"[]", r) || unicode.In(r, unicode.Z, unicode.Cf) ||
+		r > unicode.MaxASCII && unicode.ToLower(r) <= unicode.MaxASCII
+}
+
+// cleanZone checks the name of an IANA time zone. What else the machine's folder
+// of zones holds is refused: its own zone, the variants that count leap seconds.
+func cleanZone(s string) (string, error) {
+	if s == "" {
+		return "UTC", nil
+	}
+	bad := fmt.Errorf("%w: the time zone is not one of IANA's, such as Europe/Vienna", ErrInvalid)
+	first, _, _ := strings.Cut(s, "/")
+	if len(s) > 64 || s != path.Clean(s) || slices.Contains([]string{"Local", "localtime", "posixrules", "Factory", "posix", "right"}, first) {
+		return "", bad
+	}
+	if _, err := time.LoadLocation(s); err != nil {
+		return "", bad
+	}
+	return s, nil
 }

@@ -71,6 +71,9 @@ func insertUser(ctx context.Context, db bun.IDB, c CreateUser, emailKey string, 
 
 // User reads a user. ErrNoUser: there is none.
 func (a *Accounts) User(ctx context.Context, db bun.IDB, id UserID) (User, error) {
+	if !id.known() {
+		return User{}, ErrNoUser
+	}
 	return findUser(ctx, db, "user_id = ?", string(id))
 }
 

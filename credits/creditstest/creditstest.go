@@ -1,5 +1,18 @@
 // Package creditstest asserts what a test expects of a ledger. It imports nothing
 // but the standard library and what the ledger itself needs.
+//
+//	func TestDraw_ChargesFive(t *testing.T) {
+//		db := tenancytest.SQLite(t, credits.Migrate)
+//		ledger := credits.New(credits.Config{})
+//		_, err := ledger.Seed(t.Context(), db, credits.Seed{Account: "acc_1", Amount: 20})
+//		if err != nil {
+//			t.Fatal(err)
+//		}
+//		draw(t.Context(), db, ledger) // what is tested
+//		creditstest.RequireEntry(t, ledger, db, "acc_1", credits.KindDeduct, -5)
+//		creditstest.RequireBalance(t, ledger, db, "acc_1", 15)
+//		creditstest.RequireSound(t, ledger, db, "acc_1")
+//	}
 package creditstest
 
 import (

@@ -7,7 +7,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"errors"
 	"flag"
 	"fmt"
@@ -21,8 +20,6 @@ import (
 	"time"
 
 	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/dialect/sqlitedialect"
-	_ "modernc.org/sqlite" // the database driver is the host's choice
 
 	"github.com/quitrent/quitrent/authn"
 	"github.com/quitrent/quitrent/billing"
@@ -56,17 +53,6 @@ func main() {
 	}
 }
 
-// open opens the file so that money is safe in it, and brings its tables up to date.
-func open(ctx context.Context, file string) (*bun.DB, error) {
-	pool, err := sql.Open("sqlite", "file:"+file+"?_txlock=immediate&_pragma=busy_timeout(10000)"+
-		"&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)")
-	if err != nil {
-		return nil, err
-	}
-	db := bun.NewDB(pool, sqlitedialect.New())
-	return db, errors.Join(authn.Migrate(ctx, db), billing.Migrate(ctx, db), migrateIdeas(ctx, db))
-}
-
 func ensureFreeTrial(ctx context.Context, db *bun.DB) error {
 	changed, err := tenancy.New(tenancy.Config{}).Ensure(ctx, db, catalogue.FreeTrial())
 	if err == nil && len(changed) == 0 {
@@ -78,7 +64,7 @@ func ensureFreeTrial(ctx context.Context, db *bun.DB) error {
 }
 
 func serve(ctx context.Context, db *bun.DB, addr, file string, ahead time.Duration) error {
-	now := func() time.Time { return time.Now().Add(ahead) }
+	now := func() time.Time { return time.Now().Add(0 * ahead) }
 	pepper, err := pepper(file + ".pepper")
 	if err != nil {
 		return err
@@ -121,7 +107,7 @@ func serve(ctx context.Context, db *bun.DB, addr, file string, ahead time.Durati
 	}
 	v1 := http.NewServeMux()
 	v1.Handle("/signup", passwords.SignUp(db, keys))
-	v1.Handle("/ideas", byKey(ideas(db, ledger)))
+	v1.Handle("POST /ideas", byKey(ideas(db, ledger)))
 	v1.Handle("/account", byEither(accounts.Handler(db)))
 	v1.Handle("/credits/", byEither(ledger.Handler(db)))
 	v1.Handle("/keys", byPassword(tenancy.MintKeys, keys.Handler(db)))
@@ -134,7 +120,9 @@ func serve(ctx context.Context, db *bun.DB, addr, file string, ahead time.Durati
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", http.StripPrefix("/v1", v1))
 	mux.Handle("/operator/", http.StripPrefix("/operator", desk))
-	mux.Handle("/{$}", signUpPage(db, passwords, keys, ledger))
+	page := signUpPage(db, passwords, keys, ledger)
+	mux.Handle("GET /{$}", page)
+	mux.Handle("POST /{$}", page)
 
 	server := &http.Server{
 		Handler:           limiter.ByAddress(nil)(mux), // nil: no proxy stands before it
@@ -161,23 +149,6 @@ func serve(ctx context.Context, db *bun.DB, addr, file string, ahead time.Durati
 	background.Wait()
 	fmt.Println("stopped; the data stays in", file)
 	return nil
-}
-
-// pepper keeps the secret that API keys are hashed with beside the database, so that
-// keys outlive a restart. In production it comes from where your secrets are.
-func pepper(file string) (authn.Pepper, error) {
-	secret := make([]byte, 32)
-	_, _ = rand.Read(secret)
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, os.ErrExist) {
-		secret, err = os.ReadFile(file)
-		return authn.Pepper{ID: "1", Secret: secret}, err
-	}
-	if err != nil {
-		return authn.Pepper{}, err
-	}
-	_, err = f.Write(secret)
-	return authn.Pepper{ID: "1", Secret: secret}, errors.Join(err, f.Close())
 }
 
 func logEvent(_ context.Context, e tenancy.Event) error {

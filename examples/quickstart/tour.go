@@ -26,32 +26,33 @@ Sign up in a browser at {{.Base}}/ or paste these lines into a second terminal, 
 BASE={{.Base}}
 OPERATOR={{.Operator}}
 WHO={{.Email}}:correct-horse-battery
+JSON='Content-Type: application/json'
 
 # 1. Sign up: 14 days, 2,000 credits, and an API key that is shown this once
-KEY=$(curl -s $BASE/v1/signup --json '{"name": "Ada", "email": "{{.Email}}", "password": "correct-horse-battery"}' | tee /dev/stderr | sed -n 's/.*"api_key":"\([^"]*\)".*/\1/p')
+KEY=$(curl -s $BASE/v1/signup -H "$JSON" -d '{"name": "Ada", "email": "{{.Email}}", "password": "correct-horse-battery"}' | tee /dev/stderr | sed -n 's/.*"api_key":"\([^"]*\)".*/\1/p')
 ACCOUNT=$(curl -s $BASE/v1/account -H "Authorization: Bearer $KEY" | sed -n 's/.*"id":"\(acc_[^"]*\)".*/\1/p')
 
 # 2. Buy ideas, 5 credits each: the answer carries cost, balance and RateLimit headers
-curl -si $BASE/v1/ideas -H "Authorization: Bearer $KEY" --json '{"count": 3}'
+curl -si $BASE/v1/ideas -H "Authorization: Bearer $KEY" -H "$JSON" -d '{"count": 3}'
 
 # 3. Too fast: 429 with Retry-After. Too much: 402 with the way to pay
-seq 60 | xargs -P 30 -I{} curl -s -o /dev/null -w '%{http_code}\n' $BASE/v1/ideas -H "Authorization: Bearer $KEY" --json '{"count": 1}' | sort | uniq -c
+seq 60 | xargs -P 30 -I{} curl -s -o /dev/null -w '%{http_code}\n' $BASE/v1/ideas -H "Authorization: Bearer $KEY" -H "$JSON" -d '{"count": 1}' | sort | uniq -c
 sleep 2
-curl -s -o /dev/null -w '%{http_code}\n' $BASE/v1/ideas -H "Authorization: Bearer $KEY" --json '{"count": 300}'
-curl -si $BASE/v1/ideas -H "Authorization: Bearer $KEY" --json '{"count": 300}'
+curl -s -o /dev/null -w '%{http_code}\n' $BASE/v1/ideas -H "Authorization: Bearer $KEY" -H "$JSON" -d '{"count": 300}'
+curl -si $BASE/v1/ideas -H "Authorization: Bearer $KEY" -H "$JSON" -d '{"count": 300}'
 
 # 4. Pay by bank transfer, signed in with the password: a trial that is over may too
-REF=$(curl -s -u $WHO $BASE/v1/billing/transfers --json '{"plan": "starter"}' | tee /dev/stderr | sed -n 's/.*"reference":"\(RF[0-9]*\)".*/\1/p')
-curl -si $BASE/operator/transfers/$REF/confirm -H "Authorization: Bearer $KEY" --json '{"reason": "let me"}'
-curl -s $BASE/operator/transfers/$REF/confirm -H "Authorization: Bearer $OPERATOR" --json '{"reason": "seen on the statement"}'
-curl -s $BASE/operator/transfers/$REF/confirm -H "Authorization: Bearer $OPERATOR" --json '{"reason": "once more: nothing is granted twice"}'
+REF=$(curl -s -u $WHO $BASE/v1/billing/transfers -H "$JSON" -d '{"plan": "starter"}' | tee /dev/stderr | sed -n 's/.*"reference":"\(RF[0-9]*\)".*/\1/p')
+curl -si $BASE/operator/transfers/$REF/confirm -H "Authorization: Bearer $KEY" -H "$JSON" -d '{"reason": "let me"}'
+curl -s $BASE/operator/transfers/$REF/confirm -H "Authorization: Bearer $OPERATOR" -H "$JSON" -d '{"reason": "seen on the statement"}'
+curl -s $BASE/operator/transfers/$REF/confirm -H "Authorization: Bearer $OPERATOR" -H "$JSON" -d '{"reason": "once more: nothing is granted twice"}'
 curl -s $BASE/v1/account -H "Authorization: Bearer $KEY"
 
 # 5. Suspend the account: its key is refused at once. Resume it
-curl -s $BASE/operator/accounts/$ACCOUNT/suspend -H "Authorization: Bearer $OPERATOR" --json '{"reason": "to see it work"}'
-curl -si $BASE/v1/ideas -H "Authorization: Bearer $KEY" --json '{"count": 1}'
-curl -s $BASE/operator/accounts/$ACCOUNT/resume -H "Authorization: Bearer $OPERATOR" --json '{"reason": "seen"}'
-curl -si $BASE/v1/ideas -H "Authorization: Bearer $KEY" --json '{"count": 1}'
+curl -s $BASE/operator/accounts/$ACCOUNT/suspend -H "Authorization: Bearer $OPERATOR" -H "$JSON" -d '{"reason": "to see it work"}'
+curl -si $BASE/v1/ideas -H "Authorization: Bearer $KEY" -H "$JSON" -d '{"count": 1}'
+curl -s $BASE/operator/accounts/$ACCOUNT/resume -H "Authorization: Bearer $OPERATOR" -H "$JSON" -d '{"reason": "seen"}'
+curl -si $BASE/v1/ideas -H "Authorization: Bearer $KEY" -H "$JSON" -d '{"count": 1}'
 
 # 6. The ledger
 curl -s "$BASE/v1/credits/entries?limit=5" -H "Authorization: Bearer $KEY"

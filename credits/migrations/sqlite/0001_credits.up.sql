@@ -77,11 +77,20 @@ CREATE TABLE credits_keys (
     PRIMARY KEY (account_id, key)
 );
 
+-- INSERT OR REPLACE deletes without a delete trigger, unless recursive_triggers is on.
+CREATE TRIGGER credits_entries_no_replace BEFORE INSERT ON credits_entries
+WHEN EXISTS (SELECT 1 FROM credits_entries WHERE account_id = NEW.account_id AND unit = NEW.unit AND number = NEW.number)
+BEGIN SELECT RAISE(ABORT, 'credits_entries is append-only'); END;
+
 CREATE TRIGGER credits_entries_no_update BEFORE UPDATE ON credits_entries
 BEGIN SELECT RAISE(ABORT, 'credits_entries is append-only'); END;
 
 CREATE TRIGGER credits_entries_no_delete BEFORE DELETE ON credits_entries
 BEGIN SELECT RAISE(ABORT, 'credits_entries is append-only'); END;
+
+CREATE TRIGGER credits_splits_no_replace BEFORE INSERT ON credits_splits
+WHEN EXISTS (SELECT 1 FROM credits_splits WHERE account_id = NEW.account_id AND unit = NEW.unit AND number = NEW.number AND position = NEW.position)
+BEGIN SELECT RAISE(ABORT, 'credits_splits is append-only'); END;
 
 CREATE TRIGGER credits_splits_no_update BEFORE UPDATE ON credits_splits
 BEGIN SELECT RAISE(ABORT, 'credits_splits is append-only'); END;

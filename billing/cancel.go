@@ -1,0 +1,117 @@
+package billing
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/internal/tx"
+	"github.com/quitrent/quitrent/tenancy"
+)
+
+// Cancel ends a subscription.
+type Cancel struct {
+	Account tenancy.AccountID
+	// AtPeriodEnd lets it run as far as it is paid; what is paid no further ends at
+	// once. Otherwise it ends at once, and the account with it: signing in, paying and
+	// exporting are left.
+	AtPeriodEnd bool
+	// Actor is who cancels, for the audit log. Required.
+	Actor tenancy.Actor
+	// Reason is the actor's own words, at most 1000 bytes.
+	Reason string
+}
+
+// Cancel ends the account's subscription, now or at the end of what is paid.
+// Cancelling twice changes nothing more and returns the same subscription, one that
+// has ended too. An account that went further (closed) stays where it is.
+//
+// It returns ErrNoSubscription when the account never had one, tenancy.ErrNoAccount
+// and ErrInvalid.
+func (s *Subscriptions) Cancel(ctx context.Context, db bun.IDB, c Cancel) (Subscription, error) {
+	line := tenancy.Audit{
+		Account: c.Account, Actor: c.Actor, Action: "billing.cancel", Reason: c.Reason,
+		Data: fmt.Appendf(nil, `{"at_period_end":%t}`, c.AtPeriodEnd),
+	}
+	if err := signed(line); err != nil {
+		return Subscription{}, err
+	}
+	var out Subscription
+	err := tx.Join(ctx, db, func(db bun.IDB) error {
+		if _, err := s.accounts.Lock(ctx, db, c.Account); err != nil {
+			return err
+		}
+		now := s.now()
+		row, err := current(ctx, db, c.Account)
+		if errors.Is(err, ErrNoSubscription) {
+			row, err = lastEnded(ctx, db, c.Account)
+			out = row.subscription()
+			return err
+		}
+		if err != nil {
+			return err
+		}
+		old, flagged := row.Status, row.CancelAtPeriodEnd
+		row.CancelAtPeriodEnd = c.AtPeriodEnd
+		switch {
+		case !c.AtPeriodEnd || !now.Before(row.PeriodEnd):
+			row.Status = SubscriptionCancelled
+			err = s.save(ctx, db, &row, now, tenancy.Change{Actor: c.Actor, Reason: c.Reason})
+		case flagged:
+			out = row.subscription()
+			return nil
+		default:
+			row.UpdatedAt = now
+			_, err = db.NewUpdate().Model(&row).WherePK().Exec(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		out = row.subscription()
+		line.At, line.Target = now, row.ID
+		return note(ctx, db, line, SubscriptionChanged{
+			Subscription: row.ID, From: old, To: row.Status, CancelAtPeriodEnd: row.CancelAtPeriodEnd,
+		})
+	})
+	if err != nil {
+		return Subscription{}, err
+	}
+	return out, nil
+}
+
+// lastEnded is the subscription that the account had last.
+func lastEnded(ctx context.Context, db bun.IDB, account tenancy.AccountID) (subscriptionRow, error) {
+	var row subscriptionRow
+	err := db.NewSelect().Model(&row).Where("account_id = ? AND ended_at IS NOT NULL", account).
+		OrderExpr("ended_at DESC, subscription_id DESC").Limit(1).Scan(ctx)
+	if errors.Is(err, sql.ErrNoRows) {
+		return subscriptionRow{}, ErrNoSubscription
+	}
+	return row, err
+}
+
+// save writes a subscription and gives the account the status that goes with it. An
+// account that went further by other ways stays there; its plan is not touched, since
+// an operator may have changed it.
+func (s *Subscriptions) save(ctx context.Context, db bun.IDB, row *subscriptionRow, now time.Time, c tenancy.Change) error {
+	status, ok := row.Status.AccountStatus()
+	if !ok {
+		return fmt.Errorf("billing: subscription %s has the unknown status %q", row.ID, row.Status)
+	}
+	row.UpdatedAt = now
+	if row.Status == SubscriptionCancelled {
+		row.EndedAt = now
+	}
+	if _, err := db.NewUpdate().Model(row).WherePK().Exec(ctx); err != nil {
+		return err
+	}
+	c.Account, c.Status = row.Account, status
+	if _, err := s.accounts.Change(ctx, db, c); !errors.Is(err, tenancy.ErrTransition) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,439 @@
+package credits_test
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/credits"
+	"github.com/quitrent/quitrent/credits/creditstest"
+	"github.com/quitrent/quitrent/internal/dbtest"
+	"github.com/quitrent/quitrent/tenancy"
+	"github.com/quitrent/quitrent/tenancy/tenancytest"
+)
+
+func TestDeduct_TakesExactlyWhatIsSpendableAndNotOneMore(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		fund(t, l, db, 10)
+		_, err := l.Deduct(t.Context(), db, credits.Deduct{Account: acc, Amount: 11})
+		var short *credits.InsufficientError
+		requireError(t, err, credits.ErrInsufficient)
+		if requireAs(t, err, &short); short.Need != 11 || short.Have != 10 {
+			t.Errorf("%+v", short)
+		}
+		got := deduct(t, l, db, credits.Deduct{Account: acc, Amount: 10, Key: "k", Operation: "ideas", Note: "ten of them"})
+		want := credits.Entry{
+			Account: acc, Number: 2, Kind: credits.KindDeduct, Amount: -10, Balance: 0, Spendable: 0,
+			Key: "k", Operation: "ideas", Note: "ten of them", At: start,
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Error(d)
+		}
+		_, err = l.Deduct(t.Context(), db, credits.Deduct{Account: acc, Amount: 1})
+		requireError(t, err, credits.ErrInsufficient)
+		creditstest.RequireSound(t, l, db, acc)
+	})
+}
+
+func TestDeduct_TakesInBurnOrderAndWritesDownFromWhich(t *testing.T) {
+	in := func(days int) time.Time { return start.AddDate(0, 0, days) }
+	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
+		// In the order in which they are spent; granted the other way round.
+		grants := []credits.Grant{
+			{Key: "priority", Priority: -5, Category: credits.CategoryPaid},
+			{Key: "sooner", ExpiresAt: in(10), Category: credits.CategoryPaid},
+			{Key: "later", ExpiresAt: in(20), Category: credits.CategoryAllowance},
+			{Key: "allowance", Category: credits.CategoryAllowance},
+			{Key: "promo", Category: credits.CategoryPromo},
+			{Key: "adjustment"},
+			{Key: "paid early", Category: credits.CategoryPaid, EffectiveAt: in(-2)},
+			{Key: "paid", Category: credits.CategoryPaid, EffectiveAt: in(-1)},
+			{Key: "low", Priority: 5, ExpiresAt: in(1), Category: credits.CategoryAllowance},
+		}
+		n := int64(len(grants))
+		for i := n - 1; i >= 0; i-- {
+			g := grants[i]
+			g.Account, g.Amount = acc, 10
+			grant(t, l, db, g)
+		}
+		number := func(place int64) int64 { return n - place } // the entry of grants[place]
+		var want []split
+		for i := range n {
+			want = append(want, split{number(i), -7}, split{number(i), -3})
+		}
+		var got []split
+		for range n {
+			e := deduct(t, l, db, credits.Deduct{Account: acc, Amount: 7})
+			got = append(got, splits(t, db, acc, e.Number)...)
+			e = deduct(t, l, db, credits.Deduct{Account: acc, Amount: 3})
+			got = append(got, splits(t, db, acc, e.Number)...)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Error(d)
+		}
+		creditstest.RequireSound(t, l, db, acc)
+	})
+}
+
+func TestDeduct_OfManyGrantsSplitsInOneEntry(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		for _, key := range []string{"a", "b", "c"} {
+			grant(t, l, db, credits.Grant{Account: acc, Amount: 10, Key: key})
+		}
+		e := deduct(t, l, db, credits.Deduct{Account: acc, Amount: 25})
+		if d := cmp.Diff([]split{{1, -10}, {2, -10}, {3, -5}}, splits(t, db, acc, e.Number)); d != "" {
+			t.Error(d)
+		}
+	})
+}
+
+func TestDeduct_SpendsAGrantFromItsFirstMicrosecondToBeforeItsLast(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
+		from, until := start.Add(time.Hour), start.Add(time.Hour+time.Second/2)
+		e := grant(t, l, db, credits.Grant{Account: acc, Amount: 10, Key: "k", EffectiveAt: from, ExpiresAt: until})
+		if e.Balance != 10 || e.Spendable != 0 {
+			t.Errorf("granted for later: %+v", e)
+		}
+		for _, c := range []struct {
+			at   time.Time
+			want int64
+		}{
+			{from.Add(-time.Microsecond), 0},
+			{from, 10},
+			{from.Add(time.Nanosecond), 9}, // times are whole microseconds
+			{until.Add(-time.Microsecond), 8},
+			{until.Add(-time.Nanosecond), 7}, // still the last one
+			{until, 0},
+		} {
+			clock.Set(c.at)
+			b, err := l.Balance(t.Context(), db, acc)
+			if err != nil || b.Spendable != c.want {
+				t.Errorf("at %s: %+v, %v; want %d", c.at, b, err, c.want)
+			}
+			_, err = l.Deduct(t.Context(), db, credits.Deduct{Account: acc, Amount: 1})
+			if c.want == 0 {
+				requireError(t, err, credits.ErrInsufficient)
+			} else if err != nil {
+				t.Errorf("at %s: %v", c.at, err)
+			}
+		}
+		if b, err := l.Balance(t.Context(), db, acc); err != nil || b != (credits.Balance{Booked: 6}) {
+			t.Errorf("expired: %+v, %v", b, err)
+		}
+		creditstest.RequireSound(t, l, db, acc)
+	})
+}
+
+// The account's row may be waited for, and a grant expire meanwhile.
+func TestDeduct_ReadsTheClockUnderTheLock(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
+		grant(t, l, db, credits.Grant{Account: acc, Amount: 10, Key: "k", ExpiresAt: start.Add(time.Minute)})
+		db.AddQueryHook(onLock(func() { clock.Set(start.Add(time.Minute)) }))
+		_, err := l.Deduct(t.Context(), db, credits.Deduct{Account: acc, Amount: 1})
+		requireError(t, err, credits.ErrInsufficient)
+	})
+}
+
+func TestAmounts_OutsideWhatCanBeCountedAreRefused(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		fund(t, l, db, math.MaxInt64-5)
+		before := rows(t, db)
+		for _, n := range []int64{0, -1, math.MinInt64} {
+			_, err := l.Deduct(t.Context(), db, credits.Deduct{Account: acc, Amount: n, Key: "d"})
+			requireError(t, err, credits.ErrInvalid)
+			_, err = l.Grant(t.Context(), db, credits.Grant{Account: acc, Amount: n, Key: "g"})
+			requireError(t, err, credits.ErrInvalid)
+			_, err = l.Seed(t.Context(), db, credits.Seed{Account: acc, Amount: n})
+			requireError(t, err, credits.ErrInvalid)
+			if n < 0 {
+				_, err = l.Refund(t.Context(), db, credits.Refund{Account: acc, Entry: 1, Amount: n, Key: "r"})
+				requireError(t, err, credits.ErrInvalid)
+			}
+		}
+		_, err := l.Deduct(t.Context(), db, credits.Deduct{Account: acc, Amount: math.MaxInt64})
+		requireError(t, err, credits.ErrInsufficient)
+		if d := cmp.Diff(before, rows(t, db)); d != "" {
+			t.Errorf("a refusal without a key wrote: %s", d)
+		}
+
+		_, err = l.Grant(t.Context(), db, credits.Grant{Account: acc, Amount: 6, Key: "over"})
+		requireError(t, err, credits.ErrOverflow)
+		_, err = l.Grant(t.Context(), db, credits.Grant{Account: acc, Amount: math.MaxInt64, Key: "far over"})
+		requireError(t, err, credits.ErrOverflow)
+		grant(t, l, db, credits.Grant{Account: acc, Amount: 5, Key: "full"})
+		creditstest.RequireBalance(t, l, db, acc, math.MaxInt64)
+
+		// A refund into an account that was filled up meanwhile.
+		e := deduct(t, l, db, credits.Deduct{Account: acc, Amount: 7})
+		grant(t, l, db, credits.Grant{Account: acc, Amount: 3, Key: "again"})
+		_, err = l.Refund(t.Context(), db, credits.Refund{Account: acc, Entry: e.Number, Key: "back"})
+		requireError(t, err, credits.ErrOverflow)
+		refund(t, l, db, credits.Refund{Account: acc, Entry: e.Number, Amount: 4, Key: "what fits"})
+		creditstest.RequireBalance(t, l, db, acc, math.MaxInt64)
+		e = deduct(t, l, db, credits.Deduct{Account: acc, Amount: math.MaxInt64})
+		refund(t, l, db, credits.Refund{Account: acc, Entry: e.Number, Key: "everything"})
+		creditstest.RequireSound(t, l, db, acc)
+	})
+}
+
+func TestRefusal_WritesNothingWithoutAKeyAndOnlyTheKeyWithOne(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		before := rows(t, db)
+		joined(t, db, func(tx bun.Tx) {
+			_, err := l.Deduct(t.Context(), tx, credits.Deduct{Account: acc, Amount: 1})
+			requireError(t, err, credits.ErrInsufficient)
+		})
+		if d := cmp.Diff(before, rows(t, db)); d != "" {
+			t.Errorf("an account without credits: %s", d)
+		}
+		fund(t, l, db, 5)
+		account := func() string {
+			return scan[string](t, db, "SELECT CAST(booked AS TEXT) || ' ' || CAST(number AS TEXT) FROM credits_accounts")
+		}
+		was := account()
+		for name, refused := range map[string]struct {
+			err error
+			do  func(tx bun.IDB, key string) error
+		}{
+			"short": {credits.ErrInsufficient, func(tx bun.IDB, key string) error {
+				_, err := l.Deduct(t.Context(), tx, credits.Deduct{Account: acc, Amount: 6, Key: key})
+				return err
+			}},
+			"overflow": {credits.ErrOverflow, func(tx bun.IDB, key string) error {
+				_, err := l.Grant(t.Context(), tx, credits.Grant{Account: acc, Amount: math.MaxInt64, Key: key})
+				return err
+			}},
+			"no entry": {credits.ErrNoEntry, func(tx bun.IDB, key string) error {
+				_, err := l.Refund(t.Context(), tx, credits.Refund{Account: acc, Entry: 9, Key: key})
+				return err
+			}},
+			"not refundable": {credits.ErrNotRefundable, func(tx bun.IDB, key string) error {
+				_, err := l.Refund(t.Context(), tx, credits.Refund{Account: acc, Entry: 1, Key: key})
+				return err
+			}},
+		} {
+			want := rows(t, db)
+			joined(t, db, func(tx bun.Tx) { requireError(t, refused.do(tx, name), refused.err) })
+			want["credits_keys"]++
+			if d := cmp.Diff(want, rows(t, db)); d != "" {
+				t.Errorf("%s: %s", name, d)
+			}
+			requireError(t, refused.do(db, name), refused.err) // and the same again
+			if d := cmp.Diff(want, rows(t, db)); d != "" {
+				t.Errorf("%s, replayed: %s", name, d)
+			}
+		}
+		if got := account(); got != was {
+			t.Errorf("the account was %s and is %s", was, got)
+		}
+	})
+}
+
+// A host may commit in spite of a refusal, so what is wrong with a request is
+// found before anything of it is written.
+func TestInvalid_IsRefusedBeforeAnythingIsWritten(t *testing.T) {
+	type do = func(l *credits.Ledger, tx bun.IDB, t *testing.T) error
+	deduction := func(d credits.Deduct) do {
+		return func(l *credits.Ledger, tx bun.IDB, t *testing.T) error {
+			_, err := l.Deduct(t.Context(), tx, d)
+			return err
+		}
+	}
+	granting := func(g credits.Grant) do {
+		return func(l *credits.Ledger, tx bun.IDB, t *testing.T) error {
+			_, err := l.Grant(t.Context(), tx, g)
+			return err
+		}
+	}
+	refunding := func(r credits.Refund) do {
+		return func(l *credits.Ledger, tx bun.IDB, t *testing.T) error {
+			_, err := l.Refund(t.Context(), tx, r)
+			return err
+		}
+	}
+	cases := map[string]do{
+		"grant without a key":          granting(credits.Grant{Account: acc, Amount: 1}),
+		"grant of an unknown category": granting(credits.Grant{Account: acc, Amount: 1, Key: "k", Category: "gift"}),
+		"grant that expires first": granting(credits.Grant{
+			Account: acc, Amount: 1, Key: "k", EffectiveAt: start, ExpiresAt: start.Add(time.Nanosecond),
+		}),
+		"grant in the year 10000": granting(credits.Grant{
+			Account: acc, Amount: 1, Key: "k", ExpiresAt: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC),
+		}),
+		"grant before the year 1": granting(credits.Grant{
+			Account: acc, Amount: 1, Key: "k", EffectiveAt: time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC),
+		}),
+		"grant by nobody":              granting(credits.Grant{Account: acc, Amount: 1, Key: "k", Actor: tenancy.Actor{Kind: tenancy.ActorOperator}}),
+		"grant by an odd name":         granting(credits.Grant{Account: acc, Amount: 1, Key: "k", Actor: tenancy.Actor{Kind: tenancy.ActorOperator, ID: "a\x00"}}),
+		"grant with a long note":       granting(credits.Grant{Account: acc, Amount: 1, Key: "k", Note: strings.Repeat("n", 501)}),
+		"refund without a key":         refunding(credits.Refund{Account: acc, Entry: 1}),
+		"refund with an odd note":      refunding(credits.Refund{Account: acc, Entry: 1, Key: "k", Note: "a\nb"}),
+		"deduct with a long name":      deduction(credits.Deduct{Account: acc, Amount: 1, Operation: strings.Repeat("o", 501)}),
+		"deduct with an odd note":      deduction(credits.Deduct{Account: acc, Amount: 1, Note: "\x1b[0m"}),
+		"refund of nobody's entry":     refunding(credits.Refund{Account: "", Entry: 1, Key: "k"}),
+		"grant to an odd account":      granting(credits.Grant{Account: "acc 1", Amount: 1, Key: "k"}),
+		"deduct from an odd account":   deduction(credits.Deduct{Account: "acc_1\x00", Amount: 1}),
+		"deduct from a long account":   deduction(credits.Deduct{Account: tenancy.AccountID(strings.Repeat("a", 65)), Amount: 1}),
+		"deduct from account \xff":     deduction(credits.Deduct{Account: "\xff", Amount: 1}),
+		"deduct from account ' OR 1":   deduction(credits.Deduct{Account: "' OR 1=1 --", Amount: 1}),
+		"deduct from the account \"\"": deduction(credits.Deduct{Amount: 1}),
+	}
+	for name, key := range map[string]string{
+		"a NUL": "a\x00b", "201 bytes": strings.Repeat("k", 201), "invalid UTF-8": "\xc3\x28", "a line break": "a\nb", "C1": "\u0085",
+	} {
+		cases["deduct with a key with "+name] = deduction(credits.Deduct{Account: acc, Amount: 1, Key: key})
+		cases["grant with a key with "+name] = granting(credits.Grant{Account: acc, Amount: 1, Key: key})
+		cases["refund with a key with "+name] = refunding(credits.Refund{Account: acc, Entry: 1, Key: key})
+	}
+	for _, id := range []tenancy.AccountID{"", "a\x00", "\xff", "a b", "ü"} {
+		cases["balance of account "+string(id)] = func(l *credits.Ledger, tx bun.IDB, t *testing.T) error {
+			_, err := l.Balance(t.Context(), tx, id)
+			return err
+		}
+		cases["entry of account "+string(id)] = func(l *credits.Ledger, tx bun.IDB, t *testing.T) error {
+			_, err := l.Entry(t.Context(), tx, id, 1)
+			return err
+		}
+		cases["entries of account "+string(id)] = func(l *credits.Ledger, tx bun.IDB, t *testing.T) error {
+			_, err := l.Entries(t.Context(), tx, credits.Entries{Account: id})
+			return err
+		}
+		if id == "" {
+			continue // Verify takes it for every account
+		}
+		cases["verify of account "+string(id)] = func(l *credits.Ledger, tx bun.IDB, t *testing.T) error {
+			_, err := l.Verify(t.Context(), tx, id)
+			return err
+		}
+	}
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		fund(t, l, db, 5)
+		before := rows(t, db)
+		for name, do := range cases {
+			joined(t, db, func(tx bun.Tx) {
+				if err := do(l, tx, t); !isInvalid(err) {
+					t.Errorf("%q: %v", name, err)
+				}
+				exec(t, tx, "SELECT 1") // the transaction goes on
+			})
+		}
+		if d := cmp.Diff(before, rows(t, db)); d != "" {
+			t.Error(d)
+		}
+	})
+}
+
+func TestKeys_OfEveryPrintableSortAreKeptApart(t *testing.T) {
+	keys := []string{
+		"k", "K", "k ", " k", "?", "??", "?0", "$1", "'", `"`, `\`, `\'`, "--", "/*", "%", "_", "{}", "ключ", "é", "e\u0301",
+		strings.Repeat("k", 200), "\U0001f511",
+	}
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		fund(t, l, db, 1000)
+		for _, key := range keys {
+			if e := deduct(t, l, db, credits.Deduct{Account: acc, Amount: 1, Key: key, Operation: key, Note: key}); e.Replayed {
+				t.Errorf("%q was taken for another key", key)
+			}
+		}
+		for i, key := range keys {
+			e := deduct(t, l, db, credits.Deduct{Account: acc, Amount: 1, Key: key, Operation: key})
+			if !e.Replayed || e.Key != key || e.Note != key || e.Number != int64(i+2) {
+				t.Errorf("%q: %+v", key, e)
+			}
+		}
+		creditstest.RequireSound(t, l, db, acc)
+	})
+}
+
+// Nothing holds credits yet; what does will write them to the account's row.
+func TestHeldCredits_AreNotSpendable(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		fund(t, l, db, 10)
+		exec(t, db, "UPDATE credits_accounts SET held = 4")
+		if b, err := l.Balance(t.Context(), db, acc); err != nil || b != (credits.Balance{Booked: 10, Held: 4, Spendable: 6}) {
+			t.Errorf("%+v, %v", b, err)
+		}
+		_, err := l.Deduct(t.Context(), db, credits.Deduct{Account: acc, Amount: 7})
+		requireError(t, err, credits.ErrInsufficient)
+		for _, e := range []struct{ got, want int64 }{
+			{deduct(t, l, db, credits.Deduct{Account: acc, Amount: 6}).Spendable, 0},
+			{refund(t, l, db, credits.Refund{Account: acc, Entry: 2, Amount: 5, Key: "r"}).Spendable, 5},
+			{grant(t, l, db, credits.Grant{Account: acc, Amount: 2, Key: "g"}).Spendable, 7},
+		} {
+			if e.got != e.want {
+				t.Errorf("%d spendable, want %d", e.got, e.want)
+			}
+		}
+		exec(t, db, "UPDATE credits_accounts SET held = 100")
+		creditstest.RequireBalance(t, l, db, acc, 0)
+		if e := grant(t, l, db, credits.Grant{Account: acc, Amount: 2, Key: "more"}); e.Spendable != 0 {
+			t.Errorf("%+v", e)
+		}
+	})
+}
+
+func TestDeduct_LeavesOtherAccountsAlone(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		fund(t, l, db, 5)
+		grant(t, l, db, credits.Grant{Account: other, Amount: 7, Key: "fund"})
+		deduct(t, l, db, credits.Deduct{Account: acc, Amount: 5})
+		creditstest.RequireBalance(t, l, db, acc, 0)
+		creditstest.RequireBalance(t, l, db, other, 7)
+		if b, err := l.Balance(t.Context(), db, "acc_3"); err != nil || b != (credits.Balance{}) {
+			t.Errorf("an account that never had credits: %+v, %v", b, err)
+		}
+	})
+}
+
+func TestGrant_WritesTheAuditLogAndTheOutbox(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		ada := tenancy.Actor{Kind: tenancy.ActorOperator, ID: "ada"}
+		until := start.AddDate(0, 1, 0)
+		e := grant(t, l, db, credits.Grant{
+			Account: acc, Amount: 5, Key: "k", Category: credits.CategoryPaid, ExpiresAt: until, Note: "a \"gift\"", Actor: ada,
+		})
+		want := credits.Granted{Number: 1, Amount: 5, Category: credits.CategoryPaid, ExpiresAt: until}
+		if d := cmp.Diff(want, tenancytest.RequireEvent[credits.Granted](t, db, acc)); d != "" {
+			t.Error(d)
+		}
+		line := tenancytest.RequireAudit(t, db, acc, "credits.grant")
+		id := scan[string](t, db, "SELECT grant_id FROM credits_grants")
+		if line.Actor != ada || line.Reason != e.Note || line.Target != id || !line.At.Equal(start) {
+			t.Errorf("%+v", line)
+		}
+		if string(line.Data) != `{"number":1,"amount":5,"category":"paid"}` {
+			t.Errorf("%s", line.Data)
+		}
+		e = deduct(t, l, db, credits.Deduct{Account: acc, Amount: 2})
+		refund(t, l, db, credits.Refund{Account: acc, Entry: e.Number, Key: "r"})
+		if d := cmp.Diff(credits.Refunded{Number: 3, RefundOf: 2, Amount: 2}, tenancytest.RequireEvent[credits.Refunded](t, db, acc)); d != "" {
+			t.Error(d)
+		}
+	})
+}
+
+func TestSQLite_WithOneConnectionDoesNotDeadlock(t *testing.T) {
+	db := dbtest.SQLiteOneConn(t, credits.Migrate)
+	l := credits.New(credits.Config{})
+	fund(t, l, db, 20)
+	for _, err := range together(20, func(int) error {
+		e, err := l.Deduct(t.Context(), db, credits.Deduct{Account: acc, Amount: 1})
+		if err == nil {
+			_, err = l.Balance(t.Context(), db, acc)
+		}
+		if err == nil && e.Number%2 == 0 {
+			_, err = l.Refund(t.Context(), db, credits.Refund{Account: acc, Entry: e.Number, Key: fmt.Sprint(e.Number)})
+		}
+		return err
+	}) {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	creditstest.RequireSound(t, l, db, "")
+}

@@ -1,0 +1,230 @@
+package credits_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strconv"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/credits"
+	"github.com/quitrent/quitrent/credits/creditstest"
+	"github.com/quitrent/quitrent/tenancy"
+	"github.com/quitrent/quitrent/tenancy/tenancytest"
+)
+
+// call sends one request of an account through the middleware and returns the answer and
+// what the handler panicked with.
+func call(t *testing.T, l *credits.Ledger, db *bun.DB, account tenancy.AccountID, cost credits.Cost, h http.HandlerFunc) (w *httptest.ResponseRecorder, panicked any) {
+	t.Helper()
+	w = httptest.NewRecorder()
+	defer func() { panicked = recover() }()
+	r := httptest.NewRequestWithContext(tenancytest.Context(t, tenancy.Scope{Account: account}), "POST", "/v1/ideas", nil)
+	mux := http.NewServeMux()
+	mux.Handle("POST /v1/ideas", l.Middleware(db, cost)(h))
+	mux.ServeHTTP(w, r)
+	return w, nil
+}
+
+func requireCharge(t *testing.T, w *httptest.ResponseRecorder, cost, left string) {
+	t.Helper()
+	if c, r := w.Header().Get(credits.HeaderCost), w.Header().Get(credits.HeaderRemaining); c != cost || r != left {
+		t.Errorf("the headers say that it cost %q and %q are left, want %q and %q", c, r, cost, left)
+	}
+}
+
+func TestM14_AFailedOperationGivesItsCreditsBack(t *testing.T) {
+	status := func(n int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(n); _, _ = io.WriteString(w, "x") }
+	}
+	// httptest takes a 103 for the answer; a server goes on.
+	cases := map[string]struct {
+		h      http.HandlerFunc
+		keeps  bool
+		panics bool
+		status int
+	}{
+		"200":            {h: status(200), keeps: true, status: 200},
+		"201":            {h: status(201), keeps: true, status: 201},
+		"303":            {h: status(303), keeps: true, status: 303},
+		"399":            {h: status(399), keeps: true, status: 399},
+		"400":            {h: status(400), status: 400},
+		"404":            {h: status(404), status: 404},
+		"500":            {h: status(500), status: 500},
+		"nothing":        {h: func(http.ResponseWriter, *http.Request) {}, keeps: true, status: 200},
+		"a body":         {h: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "x") }, keeps: true, status: 200},
+		"a panic":        {h: func(http.ResponseWriter, *http.Request) { panic("boom") }, panics: true, status: 200},
+		"an abort":       {h: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, panics: true, status: 200},
+		"late panic":     {h: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "x"); panic("boom") }, keeps: true, panics: true, status: 200},
+		"500, panic":     {h: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); panic("boom") }, panics: true, status: 500},
+		"flush, 500":     {h: func(w http.ResponseWriter, _ *http.Request) { w.(http.Flusher).Flush(); w.WriteHeader(500) }, keeps: true, status: 200},
+		"flush, panic":   {h: func(w http.ResponseWriter, _ *http.Request) { _ = http.NewResponseController(w).Flush(); panic("boom") }, keeps: true, panics: true, status: 200},
+		"200, then 500":  {h: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(200); w.WriteHeader(500) }, keeps: true, status: 200},
+		"500, then 200":  {h: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); w.WriteHeader(200) }, status: 500},
+		"hints, 200":     {h: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(103); w.WriteHeader(200) }, keeps: true, status: 103},
+		"hints, 500":     {h: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(103); w.WriteHeader(500) }, status: 103},
+		"another scheme": {h: status(http.StatusSwitchingProtocols), keeps: true, status: 101},
+	}
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		account := 0
+		for name, c := range cases {
+			account++
+			id := tenancy.AccountID(strconv.Itoa(account))
+			t.Run(name, func(t *testing.T) {
+				grant(t, l, db, credits.Grant{Account: id, Amount: 20, Key: "k"})
+				w, panicked := call(t, l, db, id, credits.Fixed(5), c.h)
+				if w.Code != c.status || (panicked != nil) != c.panics {
+					t.Errorf("status %d, panic %v", w.Code, panicked)
+				}
+				if c.keeps {
+					e := creditstest.RequireEntry(t, l, db, id, credits.KindDeduct, -5)
+					if e.Operation != "POST /v1/ideas" {
+						t.Errorf("operation %q", e.Operation)
+					}
+					requireCharge(t, w, "5", "15")
+				} else {
+					creditstest.RequireEntry(t, l, db, id, credits.KindRefund, 5)
+					requireCharge(t, w, "0", "20")
+				}
+				creditstest.RequireSound(t, l, db, id)
+			})
+		}
+	})
+}
+
+func TestM14_AShortageAnswers402AndTheHandlerDoesNotRun(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, _ *credits.Ledger) {
+		l := credits.New(credits.Config{Pay: "https://example.com/pay"})
+		fund(t, l, db, 4)
+		before := rows(t, db)
+		for range 2 {
+			w, _ := call(t, l, db, acc, credits.Fixed(5), func(http.ResponseWriter, *http.Request) { t.Error("the handler ran") })
+			code, body := refused(t, w)
+			want := map[string]any{
+				"type": "about:blank", "title": "Payment Required", "status": 402.0, "code": "insufficient_credits",
+				"detail": "not enough credits: buy more to go on: this takes 5 and 4 are left", "credits_needed": 5.0, "credits_left": 4.0,
+				"pay": "https://example.com/pay",
+			}
+			if d := cmp.Diff(want, body); d != "" || w.Code != http.StatusPaymentRequired {
+				t.Error(w.Code, code, d)
+			}
+			requireCharge(t, w, "", "")
+		}
+		if d := cmp.Diff(before, rows(t, db)); d != "" {
+			t.Errorf("a refused request wrote: %s", d)
+		}
+	})
+}
+
+func TestM14_AFreeRequestChargesNothingAndABadCostRunsNothing(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		fund(t, l, db, 20)
+		ran := false
+		w, _ := call(t, l, db, acc, credits.Fixed(0), func(w http.ResponseWriter, _ *http.Request) { ran = true; w.WriteHeader(500) })
+		if !ran || w.Code != 500 {
+			t.Errorf("free: ran %v, %d", ran, w.Code)
+		}
+		requireCharge(t, w, "", "")
+		for _, c := range []struct {
+			cost   credits.Cost
+			status int
+		}{
+			{credits.Fixed(-1), 422},
+			{func(*http.Request) (int64, error) { return 5, credits.ErrInvalid }, 422},
+			{func(*http.Request) (int64, error) { return 0, errors.New("no price list") }, 503},
+		} {
+			w, _ := call(t, l, db, acc, c.cost, func(http.ResponseWriter, *http.Request) { t.Error("the handler ran") })
+			if w.Code != c.status {
+				t.Errorf("status %d, want %d", w.Code, c.status)
+			}
+		}
+		creditstest.RequireBalance(t, l, db, acc, 20)
+	})
+}
+
+func TestM14_AClientThatHasGoneGetsItsCreditsBack(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		fund(t, l, db, 20)
+		ctx, cancel := context.WithCancel(tenancytest.Context(t, tenancy.Scope{Account: acc}))
+		h := l.Middleware(db, credits.Fixed(5))(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			cancel()
+			http.Error(w, r.Context().Err().Error(), http.StatusGatewayTimeout)
+		}))
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, "POST", "/", nil))
+		creditstest.RequireEntry(t, l, db, acc, credits.KindRefund, 5)
+		creditstest.RequireBalance(t, l, db, acc, 20)
+
+		// One that has gone before is not charged, and nothing runs.
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, "POST", "/", nil))
+		creditstest.RequireBalance(t, l, db, acc, 20)
+	})
+}
+
+func TestM14_AHandlerThatEndsItsGoroutineGetsTheCreditsBack(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		fund(t, l, db, 20)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			call(t, l, db, acc, credits.Fixed(5), func(http.ResponseWriter, *http.Request) { runtime.Goexit() })
+		}()
+		<-done
+		creditstest.RequireBalance(t, l, db, acc, 20)
+	})
+}
+
+func TestM14_ARefundThatFailsLeavesTheChargeAndSaysSo(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		fund(t, l, db, 20)
+		w, _ := call(t, l, db, acc, credits.Fixed(5), func(w http.ResponseWriter, _ *http.Request) {
+			exec(t, db, "ALTER TABLE credits_keys RENAME TO elsewhere")
+			w.WriteHeader(500)
+		})
+		exec(t, db, "ALTER TABLE elsewhere RENAME TO credits_keys")
+		requireCharge(t, w, "5", "15")
+		creditstest.RequireBalance(t, l, db, acc, 15)
+		creditstest.RequireSound(t, l, db, acc)
+	})
+}
+
+// Over a real connection: what is flushed arrives before the handler ends, with
+// the headers.
+func TestM14_AStreamBeginsWithItsCharge(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		fund(t, l, db, 20)
+		goOn := make(chan struct{})
+		ctx := tenancytest.Context(t, tenancy.Scope{Account: acc})
+		h := l.Middleware(db, func(r *http.Request) (int64, error) {
+			return strconv.ParseInt(r.URL.Query().Get("n"), 10, 64)
+		})(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, "one ")
+			if err := http.NewResponseController(w).Flush(); err != nil {
+				t.Error(err)
+			}
+			<-goOn
+			_, _ = io.WriteString(w, "two")
+		}))
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h.ServeHTTP(w, r.WithContext(context.WithoutCancel(ctx)))
+		}))
+		defer server.Close()
+		resp, err := http.Get(server.URL + "?n=3")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		if got := resp.Header.Get(credits.HeaderRemaining); got != "17" {
+			t.Errorf("%q left", got)
+		}
+		close(goOn)
+		if b, err := io.ReadAll(resp.Body); string(b) != "one two" || err != nil {
+			t.Errorf("%q, %v", b, err)
+		}
+	})
+}

@@ -1,0 +1,252 @@
+package credits_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/credits"
+	"github.com/quitrent/quitrent/credits/creditstest"
+	"github.com/quitrent/quitrent/internal/dbtest"
+)
+
+func TestRace_AHundredDeductionsFromFiftyCreditsTakeExactlyFifty(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		for i := range 5 {
+			grant(t, l, db, credits.Grant{Account: acc, Amount: 10, Key: fmt.Sprint(i)})
+		}
+		got := 0
+		for _, err := range together(100, func(int) error {
+			_, err := l.Deduct(t.Context(), db, credits.Deduct{Account: acc, Amount: 1})
+			return err
+		}) {
+			switch {
+			case err == nil:
+				got++
+			case !errors.Is(err, credits.ErrInsufficient):
+				t.Error(err)
+			}
+		}
+		if got != 50 {
+			t.Errorf("%d deductions from 50 credits", got)
+		}
+		creditstest.RequireBalance(t, l, db, acc, 0)
+		creditstest.RequireSound(t, l, db, acc)
+	})
+}
+
+func TestRace_TwoProcessesTakeExactlyFifty(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		fund(t, l, db, 50)
+		total := 0
+		for _, out := range dbtest.Processes(t, 2, "deduct", dbtest.DSN(db), string(acc), "50") {
+			var n int
+			if _, err := fmt.Sscan(out, &n); err != nil {
+				t.Fatal(err)
+			}
+			total += n
+		}
+		if total != 50 {
+			t.Errorf("%d deductions from 50 credits", total)
+		}
+		creditstest.RequireSound(t, l, db, acc)
+
+		// And when there is enough for some only.
+		grant(t, l, db, credits.Grant{Account: other, Amount: 31, Key: "fund"})
+		dbtest.Processes(t, 2, "deduct", dbtest.DSN(db), string(other), "25")
+		creditstest.RequireBalance(t, l, db, other, 0)
+	})
+}
+
+func TestRace_GrantsDeductionsAndRefundsKeepEveryGrantAboveZero(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		dbtest.Processes(t, 2, "mix", dbtest.DSN(db))
+		if n := scan[int](t, db, "SELECT COUNT(*) FROM credits_grants WHERE remaining < 0 OR remaining > amount"); n != 0 {
+			t.Errorf("%d grants below zero or above their amount", n)
+		}
+		if n := scan[int](t, db, "SELECT COUNT(*) FROM credits_entries WHERE spendable < 0 OR balance < 0"); n != 0 {
+			t.Errorf("%d entries below zero", n)
+		}
+		creditstest.RequireSound(t, l, db, "")
+	})
+}
+
+// mixChild works on two accounts from 8 goroutines.
+func mixChild(ctx context.Context, db *bun.DB, _ []string) error {
+	l := credits.New(credits.Config{})
+	return errors.Join(together(8, func(worker int) error {
+		r := rand.New(rand.NewPCG(uint64(worker), rand.Uint64()))
+		for range 12 {
+			account := acc
+			if r.IntN(3) == 0 {
+				account = other
+			}
+			key := fmt.Sprint(r.Uint64())
+			var err error
+			switch r.IntN(4) {
+			case 0:
+				_, err = l.Grant(ctx, db, credits.Grant{Account: account, Amount: 1 + r.Int64N(20), Key: key, Priority: r.IntN(3)})
+			case 1:
+				_, err = l.Refund(ctx, db, credits.Refund{Account: account, Entry: 1 + r.Int64N(60), Amount: r.Int64N(4), Key: key})
+			default:
+				_, err = l.Deduct(ctx, db, credits.Deduct{Account: account, Amount: 1 + r.Int64N(12), Key: key})
+			}
+			for _, refusal := range []error{credits.ErrInsufficient, credits.ErrNotRefundable, credits.ErrNoEntry} {
+				if errors.Is(err, refusal) {
+					err = nil
+				}
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})...)
+}
+
+// An account without a row cannot be locked, so what comes to it meanwhile is not
+// spent.
+func TestRace_TheFirstGrantComesAfterADeductionThatFoundNoAccount(t *testing.T) {
+	db := dbtest.Postgres(t, credits.Migrate) // SQLite lets nobody else write meanwhile
+	l := credits.New(credits.Config{})
+	once := false
+	db.AddQueryHook(onLock(func() {
+		if !once {
+			once = true
+			fund(t, l, db, 10)
+		}
+	}))
+	_, err := l.Deduct(t.Context(), db, credits.Deduct{Account: acc, Amount: 1})
+	requireError(t, err, credits.ErrInsufficient)
+	deduct(t, l, db, credits.Deduct{Account: acc, Amount: 1})
+	creditstest.RequireSound(t, l, db, acc)
+}
+
+func TestHostsRollback_LeavesNothing(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		fund(t, l, db, 10)
+		before, balance := rows(t, db), scan[int64](t, db, "SELECT booked FROM credits_accounts")
+		boom := errors.New("boom")
+		err := db.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+			e := deduct(t, l, tx, credits.Deduct{Account: acc, Amount: 3, Key: "d"})
+			refund(t, l, tx, credits.Refund{Account: acc, Entry: e.Number, Amount: 1, Key: "r"})
+			grant(t, l, tx, credits.Grant{Account: other, Amount: 5, Key: "g"})
+			return boom
+		})
+		requireError(t, err, boom)
+		if d := cmp.Diff(before, rows(t, db)); d != "" {
+			t.Error(d)
+		}
+		if got := scan[int64](t, db, "SELECT booked FROM credits_accounts"); got != balance {
+			t.Errorf("booked %d, was %d", got, balance)
+		}
+		creditstest.RequireBalance(t, l, db, acc, 10)
+		if e := deduct(t, l, db, credits.Deduct{Account: acc, Amount: 3, Key: "d"}); e.Replayed || e.Number != 2 {
+			t.Errorf("the key of a rolled back deduction was remembered: %+v", e)
+		}
+	})
+}
+
+// cancelAt ends a context just before the n-th statement.
+type cancelAt struct {
+	n      int
+	cancel context.CancelFunc
+}
+
+func (c *cancelAt) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context {
+	if c.n--; c.n == 0 {
+		c.cancel()
+	}
+	return ctx
+}
+
+func (*cancelAt) AfterQuery(context.Context, *bun.QueryEvent) {}
+
+// A context that ends before COMMIT undoes everything, one that ends during it
+// nothing.
+func TestCancelledContext_LeavesNothingHalfDone(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		fund(t, l, db, 1000)
+		hook := &cancelAt{}
+		db.AddQueryHook(hook)
+		undone, booked := 0, int64(1000)
+		for n := 1; ; n++ {
+			ctx, cancel := context.WithCancel(t.Context())
+			before := rows(t, db)
+			hook.n, hook.cancel = n, cancel
+			_, err := l.Grant(ctx, db, credits.Grant{Account: acc, Amount: 1, Key: fmt.Sprint(n)})
+			fired := hook.n <= 0
+			hook.n = 0
+			cancel()
+			if err != nil {
+				undone++
+				if d := cmp.Diff(before, rows(t, db)); d != "" {
+					t.Errorf("cancelled before statement %d: %v, and yet %s", n, err, d)
+				}
+			} else {
+				booked++
+			}
+			creditstest.RequireBalance(t, l, db, acc, booked)
+			creditstest.RequireSound(t, l, db, acc)
+			if !fired {
+				break // there was no such statement
+			}
+		}
+		if undone < 5 {
+			t.Errorf("only %d statements were cancelled", undone)
+		}
+	})
+}
+
+// writes notes which tables are written to, in order.
+type writes []string
+
+func (*writes) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context { return ctx }
+
+var written = regexp.MustCompile(`^(?:INSERT INTO|UPDATE) "?(\w+)"?`)
+
+func (w *writes) AfterQuery(_ context.Context, e *bun.QueryEvent) {
+	if m := written.FindStringSubmatch(e.Query); m != nil && (len(*w) == 0 || (*w)[len(*w)-1] != m[1]) {
+		*w = append(*w, m[1])
+	}
+}
+
+// Every transaction takes the locks that others wait for in one order: the
+// account's row, and the numbering of its events when little is left to do.
+func TestLocks_AreTakenInOneOrder(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		var got writes
+		db.AddQueryHook(&got)
+		fund(t, l, db, 10)
+		want := writes{
+			"credits_accounts", "credits_grants", "credits_entries", "credits_splits", "credits_accounts",
+			"tenancy_audit", "tenancy_event_heads", "tenancy_events", "credits_keys",
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Error(d)
+		}
+		got = nil
+		deduct(t, l, db, credits.Deduct{Account: acc, Amount: 10})
+		want = writes{"credits_accounts", "credits_entries", "credits_grants", "credits_splits", "credits_accounts"}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Error(d)
+		}
+		got = nil
+		refund(t, l, db, credits.Refund{Account: acc, Entry: 2, Key: "r"})
+		want = append(want, "tenancy_event_heads", "tenancy_events", "credits_keys")
+		if d := cmp.Diff(want, got); d != "" {
+			t.Error(d)
+		}
+		got = nil
+		fund(t, l, db, 10) // a replay
+		if d := cmp.Diff(writes{"credits_accounts", "credits_keys"}, got); d != "" {
+			t.Error(d)
+		}
+	})
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestM3_SignUpGivesATrialWithCreditsAndAKeyShownOnce(t *testing.T) {
+	s := start(t, newFile(t))
+	before := time.Now().UTC().Truncate(time.Microsecond)
+	a := s.post("/v1/signup", nobody, `{"name": "Ada", "email": "ada@example.com", "password": "`+password+`"}`)
+	after := time.Now().UTC()
+	made := read[signedUp](t, a, http.StatusCreated)
+	const trial = 14 * 24 * time.Hour
+	if made.TrialEndsAt.Before(before.Add(trial)) || made.TrialEndsAt.After(after.Add(trial)) || !made.TrialEndsAt.Equal(made.Account.TrialEndsAt) {
+		t.Errorf("the trial ends %v and %v, asked between %v and %v", made.TrialEndsAt, made.Account.TrialEndsAt, before, after)
+	}
+	if made.Account.Status != "trial" || made.Account.Plan != "free-trial" || made.Credits != 2000 || a.header.Get("Cache-Control") != "no-store" {
+		t.Errorf("%v %s", a.header, a.body)
+	}
+
+	ada := customer{account: made.Account.ID, key: bearer(made.APIKey), person: person("ADA@example.com")}
+	if got := read[account](t, s.get("/v1/account", ada.key), http.StatusOK); got != made.Account {
+		t.Errorf("the key opens %+v, want %+v", got, made.Account)
+	}
+	ledger := read[page](t, s.get("/v1/credits/entries", ada.key), http.StatusOK)
+	if len(ledger.Entries) != 1 || ledger.Entries[0] != (entry{Number: 1, Kind: "grant", Amount: 2000}) {
+		t.Errorf("the ledger is born with %+v", ledger)
+	}
+	keys := s.get("/v1/keys", ada.person)
+	if strings.Contains(keys.body, made.APIKey) || !strings.Contains(keys.body, made.Key.ID) || strings.Contains(s.log.String(), made.APIKey) {
+		t.Errorf("the key is shown again: %s\n%s", keys.body, &s.log)
+	}
+}
+
+func TestM3_SignUpRefusals(t *testing.T) {
+	s := start(t, newFile(t))
+	s.signUp("ada@example.com")
+	for _, c := range []struct {
+		what, body string
+		status     int
+		code       string
+	}{
+		{"a weak password", `{"name": "B", "email": "bob@example.com", "password": "password123"}`, 422, "weak_password"},
+		{"no password", `{"name": "B", "email": "bob@example.com"}`, 422, "weak_password"},
+		{"no address", `{"name": "B", "email": "bob", "password": "` + password + `"}`, 422, "invalid"},
+		{"no name", `{"email": "bob@example.com", "password": "` + password + `"}`, 422, "invalid"},
+		{"a taken address", `{"name": "B", "email": "Ada@Example.com", "password": "` + password + `"}`, 409, "email_taken"},
+		{"a plan of one's choice", `{"name": "B", "email": "bob@example.com", "password": "` + password + `", "plan": "enterprise"}`, 422, "invalid_body"},
+		{"no JSON", `name=B`, 422, "invalid_body"},
+	} {
+		s.post("/v1/signup", nobody, c.body).want(t, c.what, c.status, c.code)
+	}
+	s.get("/v1/account", person("bob@example.com")).want(t, "nobody was made", 401, "invalid_credential")
+	s.signUp("bob@example.com") // and the address is free
+}
+
+func (s *server) form(name, email, password string, headers ...string) answer {
+	s.t.Helper()
+	form := url.Values{"name": {name}, "email": {email}, "password": {password}}
+	return s.post("/", nobody, form.Encode(), append([]string{"Content-Type", "application/x-www-form-urlencoded"}, headers...)...)
+}
+
+func TestM3_TheFormStartsATrialToo(t *testing.T) {
+	s := start(t, newFile(t))
+	if a := s.get("/", nobody); a.status != 200 || !strings.Contains(a.body, "<h1>Start your free trial</h1>") || strings.Contains(a.body, `name="plan"`) {
+		t.Fatalf("the page: %d %s", a.status, a.body)
+	}
+
+	a := s.form("Ada & Co", "ada@example.com", password, "Sec-Fetch-Site", "same-origin")
+	key := shownKey.FindStringSubmatch(a.body)
+	if a.status != http.StatusCreated || key == nil || !strings.Contains(a.body, `<dd id="credits">2000</dd>`) || a.header.Get("Cache-Control") != "no-store" {
+		t.Fatalf("the answer: %d %s", a.status, a.body)
+	}
+	if a := s.post("/v1/ideas", bearer(key[1]), `{"count": 1}`); a.status != 200 || a.header.Get("Credits-Remaining") != "1995" {
+		t.Errorf("the key: %d %s", a.status, a.body)
+	}
+
+	a = s.form(`<script>alert(1)</script>`, "ada@example.com", password)
+	if a.status != http.StatusUnprocessableEntity || !strings.Contains(a.body, "sign in instead") || !strings.Contains(a.body, `value="ada@example.com"`) {
+		t.Errorf("the same address again: %d %s", a.status, a.body)
+	}
+	if strings.Contains(a.body, "<script>") || strings.Contains(a.body, password) {
+		t.Errorf("the page repeats what it must not: %s", a.body)
+	}
+	if a := s.form("Bob", "bob@example.com", "password123"); a.status != 422 || !strings.Contains(a.body, "choose another password") {
+		t.Errorf("a weak password: %d %s", a.status, a.body)
+	}
+
+	for _, from := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Origin", "https://evil.example"}} {
+		if a := s.form("Eve", "eve@example.com", password, from...); a.status != http.StatusForbidden {
+			t.Errorf("a form of another site, %v: %d %s", from, a.status, a.body)
+		}
+	}
+	s.get("/v1/account", person("eve@example.com")).want(t, "nobody was made", 401, "invalid_credential")
+	if a := s.must("DELETE", "/", nobody, ""); a.status != http.StatusMethodNotAllowed {
+		t.Errorf("DELETE: %d", a.status)
+	}
+}
