@@ -97,23 +97,17 @@ func (k *Keys) issue(ctx context.Context, db bun.IDB, i Issue) (Issued, error) {
 }
 
 // mayMint validates the account like every other way in, also one of a host's own
-// tables, and returns its plan.
+// tables, and returns its plan. A key mints no keys.
 func (k *Keys) mayMint(ctx context.Context, db bun.IDB, i Issue) (tenancy.Plan, error) {
-	if _, known := tenancy.Lookup(ctx); !known {
-		// A stranger who signs up and gets a key has not been recognised by that.
-		ctx = stranger{ctx}
+	if i.Actor.Kind == tenancy.ActorKey {
+		return tenancy.Plan{}, tenancy.ErrForbidden
 	}
-	entered, err := k.accounts.Enter(ctx, db, i.Account, i.Actor, tenancy.MintKeys)
+	state, plan, err := k.accounts.Load(ctx, db, i.Account)
 	if err != nil {
 		return tenancy.Plan{}, err
 	}
-	return tenancy.From(entered).Plan, nil
+	return plan, tenancy.Check(state, plan, k.now(), tenancy.MintKeys)
 }
-
-// stranger is a context without values, and so without an observer of tenancy's.
-type stranger struct{ context.Context }
-
-func (stranger) Value(any) any { return nil }
 
 // room locks the account's keys and refuses one more than the plan allows.
 func (k *Keys) room(ctx context.Context, db bun.IDB, account tenancy.AccountID, plan tenancy.Plan, now time.Time) error {

@@ -63,7 +63,8 @@ func Lookup(ctx context.Context) (Scope, bool) {
 // which hold an id and no credential.
 //
 // It returns the refusals of Check, ErrForbidden for an API key that asks for more
-// than Use, and ErrInvalid for an actor without kind or id. Nothing is cached: a suspension counts from its commit on.
+// than Use, and ErrInvalid for an actor without kind or id. Nothing is cached: a
+// suspension counts from its commit on.
 func (a *Accounts) Enter(ctx context.Context, db bun.IDB, id AccountID, actor Actor, need Capability) (context.Context, error) {
 	if need == 0 {
 		need = Use
@@ -74,10 +75,7 @@ func (a *Accounts) Enter(ctx context.Context, db bun.IDB, id AccountID, actor Ac
 	if err := actor.validate(); err != nil {
 		return nil, err
 	}
-	if !id.known() {
-		return nil, ErrNoAccount
-	}
-	state, plan, err := a.cfg.Loader(ctx, db, id)
+	state, plan, err := a.Load(ctx, db, id)
 	if err != nil {
 		return nil, err
 	}
@@ -86,6 +84,15 @@ func (a *Accounts) Enter(ctx context.Context, db bun.IDB, id AccountID, actor Ac
 	}
 	recognise(ctx)
 	return context.WithValue(ctx, scopeKey{}, &Scope{Account: id, State: state, Plan: plan, Actor: actor, Capability: need}), nil
+}
+
+// Load reads what Check needs to know of an account, from Config.Loader if there is
+// one. It validates nothing: Enter does. It returns ErrNoAccount.
+func (a *Accounts) Load(ctx context.Context, db bun.IDB, id AccountID) (State, Plan, error) {
+	if !id.known() {
+		return State{}, Plan{}, ErrNoAccount
+	}
+	return a.cfg.Loader(ctx, db, id)
 }
 
 // WrapTx is a transaction that the host began with another tool (database/sql,
