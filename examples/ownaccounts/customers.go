@@ -19,17 +19,16 @@ import (
 )
 
 // schema is what the agency had before.
-var schema = []string{
-	`CREATE TABLE IF NOT EXISTS tiers (
-		name TEXT PRIMARY KEY, per_second REAL NOT NULL, at_once BIGINT NOT NULL)`,
-	`CREATE TABLE IF NOT EXISTS customers (
-		id INTEGER PRIMARY KEY AUTOINCREMENT, company TEXT NOT NULL, token_hash TEXT NOT NULL UNIQUE,
-		standing TEXT NOT NULL, tests_until TIMESTAMP, tier TEXT NOT NULL)`,
-	`CREATE TABLE IF NOT EXISTS translations (
-		customer_id BIGINT NOT NULL REFERENCES customers (id), name TEXT NOT NULL,
-		words BIGINT NOT NULL, result TEXT NOT NULL, entry BIGINT NOT NULL, PRIMARY KEY (customer_id, name))`,
-	`INSERT INTO tiers VALUES ('bureau', 2, 5), ('enterprise', 50, 200) ON CONFLICT DO NOTHING`,
-}
+const schema = `
+CREATE TABLE IF NOT EXISTS tiers (
+	name TEXT PRIMARY KEY, per_second REAL NOT NULL, at_once BIGINT NOT NULL);
+CREATE TABLE IF NOT EXISTS customers (
+	id INTEGER PRIMARY KEY AUTOINCREMENT, company TEXT NOT NULL, token_hash TEXT NOT NULL UNIQUE,
+	standing TEXT NOT NULL, tests_until TIMESTAMP, tier TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS translations (
+	customer_id BIGINT NOT NULL REFERENCES customers (id), name TEXT NOT NULL,
+	words BIGINT NOT NULL, result TEXT NOT NULL, entry BIGINT NOT NULL, PRIMARY KEY (customer_id, name));
+INSERT INTO tiers VALUES ('bureau', 2, 5), ('enterprise', 50, 200) ON CONFLICT DO NOTHING`
 
 type customer struct {
 	bun.BaseModel `bun:"table:customers"`

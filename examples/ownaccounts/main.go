@@ -91,10 +91,8 @@ curl -i http://%[2]s/credits/entries -H 'Authorization: Bearer %[3]s'
 
 // migrate makes the agency's tables and those of the ledger beside them.
 func migrate(ctx context.Context, db *bun.DB) error {
-	for _, statement := range schema {
-		if _, err := db.ExecContext(ctx, statement); err != nil {
-			return err
-		}
+	if _, err := db.ExecContext(ctx, schema); err != nil {
+		return err
 	}
 	return credits.Migrate(ctx, db)
 }

@@ -64,7 +64,7 @@ func ensureFreeTrial(ctx context.Context, db *bun.DB) error {
 }
 
 func serve(ctx context.Context, db *bun.DB, addr, file string, ahead time.Duration) error {
-	now := func() time.Time { return time.Now().Add(0 * ahead) }
+	now := func() time.Time { return time.Now().Add(ahead) }
 	pepper, err := pepper(file + ".pepper")
 	if err != nil {
 		return err
