@@ -2,6 +2,7 @@ package credits_test
 
 import (
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 
@@ -39,9 +40,20 @@ func TestAppendOnly_OnSQLiteByTriggers(t *testing.T) {
 // all it needs: entries, splits and the audit log can only grow, and nothing can
 // be deleted.
 var privileges = []string{
-	"SELECT, INSERT ON credits_entries, credits_splits",
+	"SELECT, INSERT ON credits_entries, credits_splits, tenancy_events, tenancy_audit",
 	"SELECT, INSERT, UPDATE ON credits_accounts, credits_grants, credits_keys, tenancy_event_heads",
-	"SELECT, INSERT ON tenancy_events, tenancy_audit",
+}
+
+func TestPrivileges_AreThoseOfThePackageComment(t *testing.T) {
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range privileges {
+		if line := "//\tGRANT " + p + " TO app;\n"; !strings.Contains(string(doc), line) {
+			t.Errorf("the package comment does not say: %s", line)
+		}
+	}
 }
 
 func TestAppendOnly_OnPostgresByPrivileges(t *testing.T) {

@@ -53,5 +53,9 @@
 // The account's row is the lock, taken first. Amounts are int64, overflow is
 // checked, and the database itself refuses a grant below zero. Verify checks that a
 // ledger adds up. On SQLite triggers keep entries and splits append-only; on
-// PostgreSQL grant the serving role no UPDATE and no DELETE on them.
+// PostgreSQL privileges do, when the role that serves is not the one that migrates
+// and has no more than it needs:
+//
+//	GRANT SELECT, INSERT ON credits_entries, credits_splits, tenancy_events, tenancy_audit TO app;
+//	GRANT SELECT, INSERT, UPDATE ON credits_accounts, credits_grants, credits_keys, tenancy_event_heads TO app;
 package credits

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"regexp"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/credits"
@@ -115,138 +113,9 @@ func mixChild(ctx context.Context, db *bun.DB, _ []string) error {
 func TestRace_TheFirstGrantComesAfterADeductionThatFoundNoAccount(t *testing.T) {
 	db := dbtest.Postgres(t, credits.Migrate) // SQLite lets nobody else write meanwhile
 	l := credits.New(credits.Config{})
-	once := false
-	db.AddQueryHook(onLock(func() {
-		if !once {
-			once = true
-			fund(t, l, db, 10)
-		}
-	}))
-	_, err := l.Deduct(t.Context(), db, credits.Deduct{Account: acc, Amount: 1})
+	hooked := db.WithQueryHook(onLock(func() { fund(t, l, db, 10) }))
+	_, err := l.Deduct(t.Context(), hooked, credits.Deduct{Account: acc, Amount: 1})
 	requireError(t, err, credits.ErrInsufficient)
 	deduct(t, l, db, credits.Deduct{Account: acc, Amount: 1})
 	creditstest.RequireSound(t, l, db, acc)
-}
-
-func TestHostsRollback_LeavesNothing(t *testing.T) {
-	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
-		fund(t, l, db, 10)
-		before, balance := rows(t, db), scan[int64](t, db, "SELECT booked FROM credits_accounts")
-		boom := errors.New("boom")
-		err := db.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-			e := deduct(t, l, tx, credits.Deduct{Account: acc, Amount: 3, Key: "d"})
-			refund(t, l, tx, credits.Refund{Account: acc, Entry: e.Number, Amount: 1, Key: "r"})
-			grant(t, l, tx, credits.Grant{Account: other, Amount: 5, Key: "g"})
-			return boom
-		})
-		requireError(t, err, boom)
-		if d := cmp.Diff(before, rows(t, db)); d != "" {
-			t.Error(d)
-		}
-		if got := scan[int64](t, db, "SELECT booked FROM credits_accounts"); got != balance {
-			t.Errorf("booked %d, was %d", got, balance)
-		}
-		creditstest.RequireBalance(t, l, db, acc, 10)
-		if e := deduct(t, l, db, credits.Deduct{Account: acc, Amount: 3, Key: "d"}); e.Replayed || e.Number != 2 {
-			t.Errorf("the key of a rolled back deduction was remembered: %+v", e)
-		}
-	})
-}
-
-// cancelAt ends a context just before the n-th statement.
-type cancelAt struct {
-	n      int
-	cancel context.CancelFunc
-}
-
-func (c *cancelAt) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context {
-	if c.n--; c.n == 0 {
-		c.cancel()
-	}
-	return ctx
-}
-
-func (*cancelAt) AfterQuery(context.Context, *bun.QueryEvent) {}
-
-// A context that ends before COMMIT undoes everything, one that ends during it
-// nothing.
-func TestCancelledContext_LeavesNothingHalfDone(t *testing.T) {
-	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
-		fund(t, l, db, 1000)
-		hook := &cancelAt{}
-		db.AddQueryHook(hook)
-		undone, booked := 0, int64(1000)
-		for n := 1; ; n++ {
-			ctx, cancel := context.WithCancel(t.Context())
-			before := rows(t, db)
-			hook.n, hook.cancel = n, cancel
-			_, err := l.Grant(ctx, db, credits.Grant{Account: acc, Amount: 1, Key: fmt.Sprint(n)})
-			fired := hook.n <= 0
-			hook.n = 0
-			cancel()
-			if err != nil {
-				undone++
-				if d := cmp.Diff(before, rows(t, db)); d != "" {
-					t.Errorf("cancelled before statement %d: %v, and yet %s", n, err, d)
-				}
-			} else {
-				booked++
-			}
-			creditstest.RequireBalance(t, l, db, acc, booked)
-			creditstest.RequireSound(t, l, db, acc)
-			if !fired {
-				break // there was no such statement
-			}
-		}
-		if undone < 5 {
-			t.Errorf("only %d statements were cancelled", undone)
-		}
-	})
-}
-
-// writes notes which tables are written to, in order.
-type writes []string
-
-func (*writes) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context { return ctx }
-
-var written = regexp.MustCompile(`^(?:INSERT INTO|UPDATE) "?(\w+)"?`)
-
-func (w *writes) AfterQuery(_ context.Context, e *bun.QueryEvent) {
-	if m := written.FindStringSubmatch(e.Query); m != nil && (len(*w) == 0 || (*w)[len(*w)-1] != m[1]) {
-		*w = append(*w, m[1])
-	}
-}
-
-// Every transaction takes the locks that others wait for in one order: the
-// account's row, and the numbering of its events when little is left to do.
-func TestLocks_AreTakenInOneOrder(t *testing.T) {
-	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
-		var got writes
-		db.AddQueryHook(&got)
-		fund(t, l, db, 10)
-		want := writes{
-			"credits_accounts", "credits_grants", "credits_entries", "credits_splits", "credits_accounts",
-			"tenancy_audit", "tenancy_event_heads", "tenancy_events", "credits_keys",
-		}
-		if d := cmp.Diff(want, got); d != "" {
-			t.Error(d)
-		}
-		got = nil
-		deduct(t, l, db, credits.Deduct{Account: acc, Amount: 10})
-		want = writes{"credits_accounts", "credits_entries", "credits_grants", "credits_splits", "credits_accounts"}
-		if d := cmp.Diff(want, got); d != "" {
-			t.Error(d)
-		}
-		got = nil
-		refund(t, l, db, credits.Refund{Account: acc, Entry: 2, Key: "r"})
-		want = append(want, "tenancy_event_heads", "tenancy_events", "credits_keys")
-		if d := cmp.Diff(want, got); d != "" {
-			t.Error(d)
-		}
-		got = nil
-		fund(t, l, db, 10) // a replay
-		if d := cmp.Diff(writes{"credits_accounts", "credits_keys"}, got); d != "" {
-			t.Error(d)
-		}
-	})
 }

@@ -174,3 +174,20 @@ func TestFrom_HandsOutACopy(t *testing.T) {
 		t.Errorf("a handler moved its request to %s", got)
 	}
 }
+
+func TestLoad_AsksTheLoaderForIDsOnly(t *testing.T) {
+	asked := 0
+	accounts := tenancy.New(tenancy.Config{Loader: func(context.Context, bun.IDB, tenancy.AccountID) (tenancy.State, tenancy.Plan, error) {
+		asked++
+		return tenancy.State{Status: tenancy.StatusSuspended}, tenancy.Plan{Slug: "own"}, nil
+	}})
+	state, plan, err := accounts.Load(t.Context(), nil, "1")
+	if state.Status != tenancy.StatusSuspended || plan.Slug != "own" || err != nil || asked != 1 {
+		t.Errorf("%+v, %+v, %v, asked %d times", state, plan, err, asked)
+	}
+	_, _, err = accounts.Load(t.Context(), nil, "1\x00")
+	wantErr(t, "no account's id", err, tenancy.ErrNoAccount)
+	if asked != 1 {
+		t.Error("the loader was asked for what is no id")
+	}
+}
