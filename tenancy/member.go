@@ -170,7 +170,7 @@ func (a *Accounts) RemoveMember(ctx context.Context, db bun.IDB, m RemoveMember)
 		if row.Owner == m.User {
 			return ErrLastOwner
 		}
-		where := "account_id = ? AND user_id = ?"
+		const where = "account_id = ? AND user_id = ?"
 		if _, err := db.NewDelete().Model((*memberRoleRow)(nil)).Where(where, m.Account, m.User).Exec(ctx); err != nil {
 			return err
 		}

@@ -89,7 +89,7 @@ func (a *Accounts) UserByEmail(ctx context.Context, db bun.IDB, email string) (U
 
 func findUser(ctx context.Context, db bun.IDB, where, arg string) (User, error) {
 	var row userRow
-	err := db.NewSelect().Model(&row).Where(where, arg).Scan(ctx)
+	err := db.NewSelect().Model(&row).Where(where, arg).Scan(ctx) // sqltext: the callers' constants
 	if errors.Is(err, sql.ErrNoRows) {
 		return User{}, ErrNoUser
 	}

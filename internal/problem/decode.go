@@ -18,18 +18,16 @@ const MaxBody = 1 << 20
 var (
 	ErrBody      = New(http.StatusUnprocessableEntity, "invalid_body", "the request body is not valid")
 	ErrBodySize  = New(http.StatusRequestEntityTooLarge, "body_too_large", "the request body is larger than 1 MiB")
-	ErrMediaType = New(http.StatusUnsupportedMediaType, "unsupported_media_type", "the request body must be application/json")
+	ErrMediaType = New(http.StatusUnsupportedMediaType, "unsupported_media_type", "the request body must be JSON: send it with Content-Type: application/json")
 )
 
 // Decode reads one JSON object from r's body into v. Unknown members, a second
 // value and a body over MaxBody are refused.
 func Decode(w http.ResponseWriter, r *http.Request, v any) error {
-	if ct := r.Header.Get("Content-Type"); ct != "" {
-		if mt, _, err := mime.ParseMediaType(ct); err != nil || mt != "application/json" {
-			// curl -d says form data unless told otherwise; a browser's form
-			// must not reach a JSON endpoint, so there is no leniency here.
-			return ErrMediaType
-		}
+	// No leniency: a page of another site can make a browser post a form, or a body
+	// without a type, but no application/json.
+	if mt, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mt != "application/json" {
+		return ErrMediaType
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 	var size *http.MaxBytesError

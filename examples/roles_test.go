@@ -1,0 +1,129 @@
+// Package examples_test runs what the README says and no example shows.
+package examples_test
+
+import (
+	"context"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/authn"
+	"github.com/quitrent/quitrent/billing"
+	"github.com/quitrent/quitrent/credits"
+	"github.com/quitrent/quitrent/credits/creditstest"
+	"github.com/quitrent/quitrent/examples/catalogue"
+	"github.com/quitrent/quitrent/internal/dbtest"
+	"github.com/quitrent/quitrent/internal/id"
+	"github.com/quitrent/quitrent/tenancy"
+)
+
+// The role that the README makes can do everything a serving process does, and can
+// change or delete nothing that is append-only.
+func TestReadme_TheServingRoleServesAndRewritesNothing(t *testing.T) {
+	owner := dbtest.Postgres(t, authn.Migrate, billing.Migrate)
+	role := id.New("app")
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(readme), "```sql\n")
+	script, _, closed := strings.Cut(rest, "```")
+	if !found || !closed {
+		t.Fatal("README.md has no block of SQL")
+	}
+	exec(t, owner, strings.ReplaceAll(script, "quitrent_app", role))
+	t.Cleanup(func() { exec(t, owner, "DROP OWNED BY "+role+"; DROP ROLE "+role) })
+
+	u, err := url.Parse(dbtest.DSN(owner))
+	if err != nil {
+		t.Fatal(err)
+	}
+	exec(t, owner, "ALTER ROLE "+role+" PASSWORD 'secret'")
+	u.User = url.UserPassword(role, "secret")
+	db, err := dbtest.Open(u.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { dbtest.Close(db) })
+
+	serve(t, db)
+	for _, table := range []string{"credits_entries", "credits_splits", "tenancy_events", "tenancy_audit"} {
+		for _, statement := range []string{"UPDATE " + table + " SET account_id = account_id", "DELETE FROM " + table} {
+			if _, err := db.Exec(statement); err == nil || !strings.Contains(err.Error(), "permission denied") {
+				t.Errorf("%s: %v", statement, err)
+			}
+		}
+	}
+}
+
+// serve does what a process does that serves: sign-up, keys, spending, paying,
+// suspending, members, events.
+func serve(t *testing.T, db *bun.DB) {
+	t.Helper()
+	ctx := t.Context()
+	must := func(_ any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ledger := credits.New(credits.Config{})
+	accounts := tenancy.New(tenancy.Config{
+		OnRegister: []tenancy.Hook{ledger.OnRegister},
+		Deliver:    func(context.Context, tenancy.Event) error { return nil },
+	})
+	keys, err := authn.New(accounts, authn.Config{Peppers: []authn.Pepper{{ID: "1", Secret: make([]byte, 32)}}})
+	must(keys, err)
+	subscriptions, err := billing.New(accounts, ledger, billing.Config{Bank: billing.Bank{Holder: "Us", IBAN: "DE02120300000000202051"}})
+	must(subscriptions, err)
+	must(accounts.Ensure(ctx, db, catalogue.Plans()...))
+	passwords := authn.NewPasswords(accounts, authn.PasswordConfig{})
+	ada, err := passwords.Register(ctx, db, tenancy.Register{Name: "Ada", Email: "ada@example.com"}, "correct-horse-battery")
+	must(ada, err)
+	account, self := ada.Account.ID, tenancy.Actor{Kind: tenancy.ActorUser, ID: string(ada.User.ID)}
+	must(passwords.SignIn(ctx, db, "ada@example.com", "correct-horse-battery"))
+	key, err := keys.Issue(ctx, db, authn.Issue{Account: account, Name: "first", Actor: self})
+	must(key, err)
+	must(keys.Verify(ctx, db, key.Secret, tenancy.Use))
+	spent, err := ledger.Deduct(ctx, db, credits.Deduct{Account: account, Amount: 10, Key: "work"})
+	must(spent, err)
+	must(ledger.Deduct(ctx, db, credits.Deduct{Account: account, Amount: 10, Key: "work"}))
+	must(ledger.Refund(ctx, db, credits.Refund{Account: account, Entry: spent.Number, Key: "failed"}))
+	transfer, err := subscriptions.RequestTransfer(ctx, db, billing.RequestTransfer{Account: account, Plan: "starter", Actor: self})
+	must(transfer, err)
+	operator := tenancy.Actor{Kind: tenancy.ActorOperator, ID: "desk"}
+	must(subscriptions.ConfirmTransfer(ctx, db, billing.ConfirmTransfer{Reference: transfer.Reference, Actor: operator}))
+	bob, err := accounts.CreateUser(ctx, db, tenancy.CreateUser{Name: "Bob", Email: "bob@example.com"})
+	must(bob, err)
+	must(accounts.AddMember(ctx, db, tenancy.AddMember{Account: account, User: bob.ID, Roles: []tenancy.Role{tenancy.RoleViewer}, Actor: self}))
+	must(nil, accounts.RemoveMember(ctx, db, tenancy.RemoveMember{Account: account, User: bob.ID, Actor: self}))
+	must(accounts.Suspend(ctx, db, tenancy.Suspend{Account: account, Actor: operator, Reason: "test"}))
+	must(accounts.Resume(ctx, db, tenancy.Resume{Account: account, Actor: operator}))
+	must(keys.Revoke(ctx, db, authn.Revoke{Account: account, Key: key.Key.ID, Actor: self}))
+	must(subscriptions.LapseDue(ctx, db))
+	must(accounts.DeliverDue(ctx, db))
+	creditstest.RequireSound(t, ledger, db, "")
+	creditstest.RequireBalance(t, ledger, db, account, 3_000)
+
+	run, stop := context.WithCancel(ctx)
+	stop()
+	must(nil, accounts.Run(run, db)) // gives its lease back
+}
+
+var comments = regexp.MustCompile(`--[^\n]*`)
+
+func exec(t *testing.T, db *bun.DB, script string) {
+	t.Helper()
+	for statement := range strings.SplitSeq(script, ";") {
+		if statement = strings.TrimSpace(comments.ReplaceAllString(statement, "")); statement == "" {
+			continue
+		}
+		if _, err := db.DB.Exec(statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+}
