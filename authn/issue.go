@@ -92,7 +92,7 @@ func (k *Keys) issue(ctx context.Context, db bun.IDB, i Issue) (Issued, error) {
 	}
 	line := i.line()
 	line.At, line.Target = now, string(row.ID)
-	err = note(ctx, db, line, KeyIssued{Key: row.ID, ExpiresAt: row.ExpiresAt})
+	err = tenancy.Note(ctx, db, line, KeyIssued{Key: row.ID, ExpiresAt: row.ExpiresAt})
 	return Issued{Key: row.key(), Secret: secret}, err
 }
 
@@ -146,12 +146,4 @@ func claimID(ctx context.Context, db bun.IDB, account tenancy.AccountID) (KeyID,
 		}
 	}
 	return "", fmt.Errorf("no new key id in 10 draws of %d characters", idLength)
-}
-
-// note writes a change to the audit log and to the outbox.
-func note(ctx context.Context, db bun.IDB, a tenancy.Audit, f tenancy.Fact) error {
-	if err := tenancy.Record(ctx, db, a); err != nil {
-		return err
-	}
-	return tenancy.Publish(ctx, db, a.Account, a.At, f)
 }

@@ -47,7 +47,7 @@ func (k *Keys) Revoke(ctx context.Context, db bun.IDB, r Revoke) (Key, error) {
 		if out, err = k.Get(ctx, db, r.Account, r.Key); err != nil || n == 0 {
 			return err
 		}
-		return note(ctx, db, line, KeyRevoked{Key: r.Key})
+		return tenancy.Note(ctx, db, line, KeyRevoked{Key: r.Key})
 	})
 	if err != nil {
 		return Key{}, err

@@ -1,7 +1,6 @@
 package billing_test
 
 import (
-	"context"
 	"math"
 	"slices"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"github.com/quitrent/quitrent/billing"
 	"github.com/quitrent/quitrent/credits"
 	"github.com/quitrent/quitrent/credits/creditstest"
-	"github.com/quitrent/quitrent/internal/dbtest"
 	"github.com/quitrent/quitrent/tenancy"
 	"github.com/quitrent/quitrent/tenancy/tenancytest"
 )
@@ -88,83 +86,6 @@ func TestM8_Confirm_GivesTimeAndCreditsOnce(t *testing.T) {
 		read, err := w.billing.Transfer(t.Context(), w.db, got.Reference)
 		same(t, "read back", got, read)
 		wantErr(t, "reading", err, nil)
-	})
-}
-
-func TestM8_Reject_NeedsAReasonAndHasNoEffect(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		id := w.account(t)
-		requested := w.request(t, id, "starter")
-		for _, reason := range []string{"", " \t ", strings.Repeat("x", 1001), "a\x00"} {
-			w.refused(t, "a rejection", billing.ErrInvalid, func(tx bun.IDB) error {
-				_, err := w.billing.RejectTransfer(t.Context(), tx, billing.RejectTransfer{Reference: requested.Reference, Actor: operator, Reason: reason})
-				return err
-			})
-		}
-		effect := []string{"tenancy_accounts", "credits_accounts", "credits_entries", "billing_subscriptions", "billing_accounts"}
-		before := content(t, w.db, effect...)
-		w.clock.Advance(time.Hour)
-		got, err := w.billing.RejectTransfer(t.Context(), w.db, rejection(requested.Reference))
-		wantErr(t, "reject", err, nil)
-		want := requested
-		want.Status, want.DecidedBy, want.DecidedAt, want.Reason = billing.StatusRejected, operator, t0.Add(time.Hour), "sent back"
-		same(t, "transfer", want, got)
-		same(t, "effect", before, content(t, w.db, effect...))
-		if a := tenancytest.RequireAudit(t, w.db, id, "billing.transfer_rejected"); a.Actor != operator || a.Reason != "sent back" || a.Target != got.ID {
-			t.Errorf("audit %+v", a)
-		}
-		same(t, "event", billing.TransferRejected{Transfer: got.ID, Reference: got.Reference},
-			tenancytest.RequireEvent[billing.TransferRejected](t, w.db, id))
-		unchanged(t, w.db, "rejecting again", func() {
-			again, err := w.billing.RejectTransfer(t.Context(), w.db, billing.RejectTransfer{Reference: got.Reference, Actor: operator, Reason: "still"})
-			same(t, "rejected again", got, again)
-			wantErr(t, "rejecting again", err, nil)
-		})
-	})
-}
-
-func TestM8_WhatWasDecidedStaysDecided(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		id := w.account(t)
-		rejected := w.request(t, id, "starter")
-		if _, err := w.billing.RejectTransfer(t.Context(), w.db, rejection(rejected.Reference)); err != nil {
-			t.Fatal(err)
-		}
-		w.refused(t, "confirming what was rejected", billing.ErrDecided, func(tx bun.IDB) error {
-			_, err := w.billing.ConfirmTransfer(t.Context(), tx, confirmation(rejected.Reference))
-			return err
-		})
-		confirmed := w.pay(t, id, "starter")
-		w.refused(t, "rejecting what was confirmed", billing.ErrDecided, func(tx bun.IDB) error {
-			_, err := w.billing.RejectTransfer(t.Context(), tx, rejection(confirmed.Reference))
-			return err
-		})
-	})
-}
-
-func TestM8_NothingIsDecidedUnsigned(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		ref := w.request(t, w.account(t), "starter").Reference
-		decided := w.pay(t, w.account(t), "starter").Reference
-		for what, c := range map[string]billing.ConfirmTransfer{
-			"nobody":            {Reference: ref, Reason: "x"},
-			"nobody again":      {Reference: decided, Reason: "x"},
-			"no id":             {Reference: ref, Reason: "x", Actor: tenancy.Actor{Kind: tenancy.ActorOperator}},
-			"an endless reason": {Reference: ref, Reason: strings.Repeat("x", 1<<20), Actor: operator},
-			"a NUL":             {Reference: ref, Reason: "\x00", Actor: operator},
-			"no UTF-8":          {Reference: ref, Reason: "\xff", Actor: operator},
-		} {
-			w.refused(t, what, billing.ErrInvalid, func(tx bun.IDB) error {
-				_, err := w.billing.ConfirmTransfer(t.Context(), tx, c)
-				return err
-			})
-			if c.Actor != operator {
-				w.refused(t, what+" rejecting", billing.ErrInvalid, func(tx bun.IDB) error {
-					_, err := w.billing.RejectTransfer(t.Context(), tx, billing.RejectTransfer(c))
-					return err
-				})
-			}
-		}
 	})
 }
 
@@ -405,75 +326,5 @@ func TestM8_Confirm_CreditsBeyondInt64AreRefusedWhole(t *testing.T) {
 			_, err := w.billing.ConfirmTransfer(t.Context(), w.db, confirmation(ref))
 			wantErr(t, "an overflow", err, credits.ErrOverflow)
 		})
-	})
-}
-
-func TestM8_Confirm_InAHostsTransaction(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		id := w.account(t)
-		var ref string
-		unchanged(t, w.db, "a transaction that is rolled back", func() {
-			tx, err := w.db.BeginTx(t.Context(), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			tr, err := w.billing.RequestTransfer(t.Context(), tx, billing.RequestTransfer{Account: id, Plan: "starter", Actor: customer})
-			wantErr(t, "asking", err, nil)
-			ref = tr.Reference
-			tr, err = w.billing.ConfirmTransfer(t.Context(), tx, confirmation(ref))
-			if err != nil || tr.Status != billing.StatusConfirmed || tr.Entry != 2 {
-				t.Errorf("inside: %+v, %v", tr, err)
-			}
-			again, err := w.billing.ConfirmTransfer(t.Context(), tx, confirmation(ref))
-			same(t, "again inside", tr, again)
-			wantErr(t, "again inside", err, nil)
-			if err := tx.Rollback(); err != nil {
-				t.Fatal(err)
-			}
-		})
-		_, err := w.billing.ConfirmTransfer(t.Context(), w.db, confirmation(ref))
-		wantErr(t, "after the rollback", err, billing.ErrNoTransfer)
-
-		ref = w.request(t, id, "starter").Reference
-		if err := w.db.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-			_, err := w.billing.ConfirmTransfer(ctx, tx, confirmation(ref))
-			return err
-		}); err != nil {
-			t.Fatal(err)
-		}
-		w.spendable(t, id, 3000)
-	})
-}
-
-func TestM8_Confirm_OnOneConnection(t *testing.T) {
-	w := newWorld(t, dbtest.SQLiteOneConn(t, billing.Migrate), billing.Config{})
-	id := w.account(t)
-	w.pay(t, id, "starter")
-	w.clock.Set(end1)
-	w.lapse(t, 1)
-	if _, err := w.billing.Cancel(t.Context(), w.db, billing.Cancel{Account: id, Actor: operator}); err != nil {
-		t.Fatal(err)
-	}
-	w.spendable(t, id, 3000)
-}
-
-func TestM8_Confirm_KilledBeforeCommitLeavesNothing(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		id := w.account(t)
-		tr := w.request(t, id, "starter")
-		unchanged(t, w.db, "a process that was killed", func() {
-			p := dbtest.Spawn(t, "confirm and hang", dbtest.DSN(w.db), tr.Reference)
-			p.Go()
-			if line := p.Line(); line != "confirmed" {
-				t.Fatal(line)
-			}
-			p.Kill()
-		})
-		got := w.confirm(t, tr.Reference)
-		same(t, "again", got, w.confirm(t, tr.Reference))
-		if n := w.grants(t, tr); n != 1 {
-			t.Errorf("granted %d times", n)
-		}
-		w.spendable(t, id, 3000)
 	})
 }

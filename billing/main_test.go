@@ -301,11 +301,11 @@ func together(n int, fn func(i int) error) []error {
 	return errs
 }
 
-// confirmChild confirms one transfer from ten goroutines and says how often that
+// confirmChild confirms one transfer from 25 goroutines and says how often that
 // went well.
 func confirmChild(ctx context.Context, db *bun.DB, args []string) error {
 	w := build(db, billing.Config{})
-	errs := together(10, func(int) error {
+	errs := together(25, func(int) error {
 		_, err := w.billing.ConfirmTransfer(ctx, db, confirmation(args[0]))
 		return err
 	})

@@ -40,12 +40,12 @@ func vectors(t *testing.T, name string, v any) bool {
 
 func TestParseReference(t *testing.T) {
 	valid := []string{
-		"RF18539007547034", "rf18 5390 0754 7034", " RF18\t5390 0754 7034\n", "RF18\u00a05390 0754 7034", "RF097", "RF08P",
+		"RF03SW3EZRUFBK", "RF18539007547034", "rf18 5390 0754 7034", " RF18\t5390 0754 7034\n", "RF18\u00a05390 0754 7034", "RF097", "RF08P",
 		"RF91B334BOPQE39D902DC", "RF2939KX5US7LX3PAN1BNWC0H",
 	}
 	invalid := []string{
 		"", "RF", "RF18", "RF18 5390 0754 7035", "RF81 5390 0754 7034", "FR18539007547034", "18539007547034", "RF0072", "RF0154",
-		"RF991X", "RFA8FN3DD938494", "RF18-5390-0754-7034", "RF18539007547034\x00", "RF1853900754703４", "ＲＦ18539007547034",
+		"RF991X", "RFA8FN3DD938494", "RF18-5390-0754-7034", "RF18539007547034\x00", "RF1853900754703４", "ＲＦ18539007547034", "RF03ſW3EZRUFBK", "RF03SW3EZRUFB\u212a",
 		"RF2939KX5US7LX3PAN1BNWC0H0", "DE89370400440532013000",
 	}
 	var more struct {
@@ -246,6 +246,28 @@ func TestCleanIBAN(t *testing.T) {
 	for _, s := range append(invalid, more.Invalid...) {
 		if iban, err := cleanIBAN(s); (err == nil) != structure[s] || (err != nil && iban != "") {
 			t.Errorf("%q: %q, %v", s, iban, err)
+		}
+	}
+}
+
+// Check digits say nothing of a character that was lost or doubled together with
+// them: the length does.
+func TestCleanIBAN_TheCountrysLength(t *testing.T) {
+	for country, length := range ibanLengths {
+		for n := 15; n <= 34; n++ {
+			body := strings.Repeat("1", n-4)
+			rest, _ := mod97(body + country + "00")
+			iban := fmt.Sprintf("%s%02d%s", country, 98-rest, body)
+			if _, err := cleanIBAN(iban); (err == nil) != (n == length) {
+				t.Errorf("%s: %v", iban, err)
+			}
+		}
+	}
+	for n, want := range map[int]bool{14: false, 15: true, 34: true, 35: false} { // a country that has none
+		body := strings.Repeat("1", n-4)
+		rest, _ := mod97(body + "ZZ00")
+		if _, err := cleanIBAN(fmt.Sprintf("ZZ%02d%s", 98-rest, body)); (err == nil) != want {
+			t.Errorf("%d characters: %v", n, err)
 		}
 	}
 }

@@ -160,19 +160,24 @@ func TestM8_Request_TheSameOpenOfferIsTheSameTransfer(t *testing.T) {
 
 func TestM8_Request_AskedConcurrentlyIsOneTransfer(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		id := w.account(t)
-		got := make([]billing.Transfer, 20)
-		for _, err := range together(len(got), func(i int) (err error) {
-			got[i], err = w.billing.RequestTransfer(t.Context(), w.db, billing.RequestTransfer{Account: id, Plan: "starter", Actor: customer})
-			return err
-		}) {
-			wantErr(t, "asking", err, nil)
+		const rounds = 8
+		for range rounds {
+			id := w.account(t)
+			got := make([]billing.Transfer, 12)
+			for _, err := range together(len(got), func(i int) (err error) {
+				got[i], err = w.billing.RequestTransfer(t.Context(), w.db, billing.RequestTransfer{Account: id, Plan: "starter", Actor: customer})
+				return err
+			}) {
+				wantErr(t, "asking", err, nil)
+			}
+			for _, tr := range got {
+				same(t, "transfer", got[0], tr)
+			}
 		}
-		for _, tr := range got {
-			same(t, "transfer", got[0], tr)
-		}
-		if c := content(t, w.db, "billing_transfers", "billing_references"); len(c["billing_transfers"]) != 1 || len(c["billing_references"]) != 1 {
-			t.Errorf("rows: %v", c)
+		for table, rows := range content(t, w.db, "billing_transfers", "billing_references") {
+			if len(rows) != rounds {
+				t.Errorf("%s has %d rows, want one an account", table, len(rows))
+			}
 		}
 	})
 }

@@ -135,10 +135,7 @@ func (p *posting) grant(ctx context.Context, g Grant) (Entry, error) {
 	line := g.audit()
 	line.At, line.Target = p.now, row.ID
 	line.Data = fmt.Appendf(nil, `{"number":%d,"amount":%d,"category":%q}`, entry.Number, g.Amount, g.Category)
-	if err := tenancy.Record(ctx, p.db, line); err != nil {
-		return Entry{}, err
-	}
-	return entry, tenancy.Publish(ctx, p.db, p.account, p.now, Granted{
+	return entry, tenancy.Note(ctx, p.db, line, Granted{
 		Number: entry.Number, Amount: g.Amount, Category: g.Category, ExpiresAt: g.ExpiresAt,
 	})
 }

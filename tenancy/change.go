@@ -180,7 +180,7 @@ func (a *Accounts) change(ctx context.Context, db bun.IDB, action string, c Chan
 		if line.Data, err = json.Marshal(fact); err != nil {
 			return err
 		}
-		return note(ctx, db, line, fact)
+		return Note(ctx, db, line, fact)
 	})
 	if err != nil {
 		return Account{}, err

@@ -111,3 +111,12 @@ func Publish(ctx context.Context, db bun.IDB, account AccountID, at time.Time, f
 	_, err = db.NewInsert().Model(&eventRow{Account: account, Number: number, Kind: f.EventKind(), Data: string(data), At: at}).Exec(ctx)
 	return err
 }
+
+// Note writes a change to both: a line to the audit log, and the fact to the outbox
+// of the line's account at the line's time. Like Publish it is called last.
+func Note(ctx context.Context, db bun.IDB, line Audit, f Fact) error {
+	if err := Record(ctx, db, line); err != nil {
+		return err
+	}
+	return Publish(ctx, db, line.Account, line.At, f)
+}

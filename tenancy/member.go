@@ -116,7 +116,7 @@ func (a *Accounts) AddMember(ctx context.Context, db bun.IDB, m AddMember) (Memb
 			return err
 		}
 		line.At = out.CreatedAt
-		return note(ctx, db, line, MemberAdded{User: m.User, Roles: held})
+		return Note(ctx, db, line, MemberAdded{User: m.User, Roles: held})
 	})
 	if err != nil {
 		return Member{}, err
@@ -184,16 +184,8 @@ func (a *Accounts) RemoveMember(ctx context.Context, db bun.IDB, m RemoveMember)
 			return ErrNoUser
 		}
 		line.At = a.now()
-		return note(ctx, db, line, MemberRemoved{User: m.User})
+		return Note(ctx, db, line, MemberRemoved{User: m.User})
 	})
-}
-
-// note writes a change to the audit log and to the outbox.
-func note(ctx context.Context, db bun.IDB, a Audit, f Fact) error {
-	if err := Record(ctx, db, a); err != nil {
-		return err
-	}
-	return Publish(ctx, db, a.Account, a.At, f)
 }
 
 // Members lists an account's members in the order of their joining.
