@@ -90,7 +90,7 @@ func (s *Subscriptions) SetPaymentMethod(ctx context.Context, db bun.IDB, m SetP
 		if err := s.putMethod(ctx, db, m.Account, m.Method, line.At); err != nil {
 			return err
 		}
-		return note(ctx, db, line, PaymentMethodChanged{Method: m.Method})
+		return tenancy.Note(ctx, db, line, PaymentMethodChanged{Method: m.Method})
 	})
 }
 
@@ -115,12 +115,4 @@ func signed(line tenancy.Audit) error {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return nil
-}
-
-// note writes a change to the audit log and to the outbox.
-func note(ctx context.Context, db bun.IDB, a tenancy.Audit, f tenancy.Fact) error {
-	if err := tenancy.Record(ctx, db, a); err != nil {
-		return err
-	}
-	return tenancy.Publish(ctx, db, a.Account, a.At, f)
 }

@@ -42,7 +42,8 @@ func (s *Subscriptions) Cancel(ctx context.Context, db bun.IDB, c Cancel) (Subsc
 	}
 	var out Subscription
 	err := tx.Join(ctx, db, func(db bun.IDB) error {
-		if _, err := s.accounts.Lock(ctx, db, c.Account); err != nil {
+		account, err := s.accounts.Lock(ctx, db, c.Account)
+		if err != nil {
 			return err
 		}
 		now := s.now()
@@ -66,14 +67,18 @@ func (s *Subscriptions) Cancel(ctx context.Context, db bun.IDB, c Cancel) (Subsc
 			return nil
 		default:
 			row.UpdatedAt = now
-			_, err = db.NewUpdate().Model(&row).WherePK().Exec(ctx)
+			if _, err = db.NewUpdate().Model(&row).WherePK().Exec(ctx); err == nil && account.Status == tenancy.StatusActive {
+				_, err = s.accounts.Change(ctx, db, tenancy.Change{ // no grace after an end that was asked for
+					Account: c.Account, Status: account.Status, PaidUntil: row.PeriodEnd, Actor: c.Actor, Reason: c.Reason,
+				})
+			}
 		}
 		if err != nil {
 			return err
 		}
 		out = row.subscription()
 		line.At, line.Target = now, row.ID
-		return note(ctx, db, line, SubscriptionChanged{
+		return tenancy.Note(ctx, db, line, SubscriptionChanged{
 			Subscription: row.ID, From: old, To: row.Status, CancelAtPeriodEnd: row.CancelAtPeriodEnd,
 		})
 	})

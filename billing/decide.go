@@ -127,7 +127,7 @@ func (s *Subscriptions) decide(ctx context.Context, db bun.IDB, to TransferStatu
 		}
 		out = row.transfer()
 		line.Account, line.At, line.Target = row.Account, row.DecidedAt, row.ID
-		return note(ctx, db, line, fact)
+		return tenancy.Note(ctx, db, line, fact)
 	})
 	if err != nil {
 		return Transfer{}, err
@@ -175,7 +175,8 @@ func (s *Subscriptions) fulfil(ctx context.Context, db bun.IDB, account tenancy.
 		}
 	}
 	_, err = s.accounts.Change(ctx, db, tenancy.Change{
-		Account: t.Account, Status: tenancy.StatusActive, Plan: t.Plan, Actor: actor, Reason: "paid by transfer " + t.Reference,
+		Account: t.Account, Status: tenancy.StatusActive, PaidUntil: sub.PeriodEnd.Add(s.cfg.Grace), Plan: t.Plan,
+		Actor: actor, Reason: "paid by transfer " + t.Reference,
 	})
 	if errors.Is(err, tenancy.ErrNoPlan) || errors.Is(err, tenancy.ErrTransition) {
 		// The plan was retired just now. After the writes above this is no refusal

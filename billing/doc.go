@@ -37,7 +37,8 @@
 //
 // # Lapsing
 //
-// Run, or LapseDue from a scheduler of the host's, lets subscriptions lapse whose
-// paid period is over. An account that paid stays active until one of them has been
-// there; its grace is counted from the period's end all the same.
+// An account that paid is open as far as it paid and Config.Grace beyond: tenancy's
+// Check knows that from a timestamp, and waits for no job. Run, or LapseDue from a
+// scheduler of the host's, then writes it down: the subscription is past due, or
+// cancelled if it was to end with its period.
 package billing

@@ -93,7 +93,7 @@ func (s *Subscriptions) lapse(ctx context.Context, db *bun.DB, account tenancy.A
 			return err
 		}
 		lapsed = true
-		return note(ctx, db, tenancy.Audit{
+		return tenancy.Note(ctx, db, tenancy.Audit{
 			Account: account, At: now, Actor: c.Actor, Action: "billing.lapse", Target: row.ID,
 		}, SubscriptionChanged{Subscription: row.ID, From: old, To: row.Status})
 	})

@@ -61,6 +61,36 @@ func TestM5_Lapse_WithoutGraceClosesAtOnce(t *testing.T) {
 	})
 }
 
+func TestM5_Lapse_AccessEndsByTheClockAndWaitsForNoJob(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w = w.with(t, billing.Config{Grace: grace})
+		id := w.account(t)
+		w.pay(t, id, "starter")
+		w.clock.Set(end1.Add(grace - time.Microsecond))
+		wantErr(t, "within the grace", w.enter(t, id), nil)
+		w.clock.Set(end1.Add(grace))
+		wantErr(t, "after it", w.enter(t, id), tenancy.ErrPastDue)
+		w.pay(t, id, "starter")
+		wantErr(t, "paid again", w.enter(t, id), nil)
+	})
+}
+
+func TestM5_Cancel_AtPeriodEndLeavesNoGraceAndWaitsForNoJob(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w = w.with(t, billing.Config{Grace: grace})
+		id := w.account(t)
+		w.pay(t, id, "starter")
+		_, err := w.billing.Cancel(t.Context(), w.db, billing.Cancel{Account: id, AtPeriodEnd: true, Actor: tenancy.Actor{Kind: tenancy.ActorUser, ID: "usr_1"}})
+		wantErr(t, "cancelling", err, nil)
+		w.clock.Set(end1.Add(-time.Microsecond))
+		wantErr(t, "before the end", w.enter(t, id), nil)
+		w.clock.Set(end1)
+		wantErr(t, "at the end", w.enter(t, id), tenancy.ErrPastDue)
+		w.lapse(t, 1)
+		wantErr(t, "after the job", w.enter(t, id), tenancy.ErrCancelled)
+	})
+}
+
 // What an account is allowed depends on the clock and not on when, how often or
 // where LapseDue ran.
 func TestM5_Lapse_LateTwiceOrAtOnceIsTheSame(t *testing.T) {

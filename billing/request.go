@@ -96,7 +96,7 @@ func (s *Subscriptions) RequestTransfer(ctx context.Context, db bun.IDB, r Reque
 		line := r.audit()
 		line.At, line.Target = row.RequestedAt, row.ID
 		line.Data = fmt.Appendf(nil, `{"plan":%q,"interval":%q,"amount":%d,"currency":%q}`, row.Plan, row.Interval, row.Amount, row.Currency)
-		return note(ctx, db, line, TransferRequested{
+		return tenancy.Note(ctx, db, line, TransferRequested{
 			Transfer: row.ID, Reference: row.Reference, Plan: row.Plan, Amount: row.Amount, Currency: row.Currency,
 		})
 	})

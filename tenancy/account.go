@@ -45,7 +45,7 @@ type Status string
 // The statuses. Any other is refused everything.
 const (
 	StatusTrial          Status = "trial"           // free until State.TrialEndsAt
-	StatusActive         Status = "active"          // in good standing, paid or not
+	StatusActive         Status = "active"          // in good standing; see State.PaidUntil
 	StatusPastDue        Status = "past_due"        // a payment is late; see State.GraceEndsAt
 	StatusPendingPayment Status = "pending_payment" // the first payment has not come
 	StatusSuspended      Status = "suspended"       // stopped by an operator
@@ -60,6 +60,7 @@ type State struct {
 	Status      Status    `json:"status"`
 	TrialEndsAt time.Time `json:"trial_ends_at,omitzero"` // of StatusTrial; zero: the trial has no end
 	GraceEndsAt time.Time `json:"grace_ends_at,omitzero"` // of StatusPastDue; zero: no grace
+	PaidUntil   time.Time `json:"paid_until,omitzero"`    // of StatusActive, with any grace; zero: it has no end
 }
 
 // Account is one customer: the unit that is limited, billed and kept apart.

@@ -39,7 +39,9 @@ type Change struct {
 	TrialEndsAt time.Time
 	// GraceEndsAt is how long StatusPastDue leaves everything open. Zero: no grace.
 	GraceEndsAt time.Time
-	Actor       Actor
+	// PaidUntil is how far StatusActive is paid, with any grace. Zero: it has no end.
+	PaidUntil time.Time
+	Actor     Actor
 	// Reason is the actor's own words, for the audit log.
 	Reason string
 }
@@ -82,7 +84,7 @@ func (r *accountRow) move(c Change) error {
 		r.SuspendedFrom = ""
 	}
 	entered := *at != c.Status
-	*at, r.GraceEndsAt = c.Status, time.Time{}
+	*at, r.GraceEndsAt, r.PaidUntil = c.Status, time.Time{}, time.Time{}
 	switch c.Status {
 	case StatusTrial:
 		if !c.TrialEndsAt.IsZero() {
@@ -91,6 +93,8 @@ func (r *accountRow) move(c Change) error {
 		if entered && r.TrialEndsAt.IsZero() {
 			return fmt.Errorf("%w: a trial needs an end", ErrInvalid)
 		}
+	case StatusActive:
+		r.PaidUntil = utc(c.PaidUntil.Truncate(time.Microsecond))
 	case StatusPastDue:
 		r.GraceEndsAt = utc(c.GraceEndsAt.Truncate(time.Microsecond))
 	}

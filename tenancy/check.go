@@ -60,9 +60,11 @@ next:
 // default; what a refusal means is in the sentinel it returns.
 //
 //	account                                        may                          else
-//	trial that has not ended, active               everything
+//	trial that has not ended                       everything
+//	active as far as it is paid, or without end    everything
 //	past due within its grace                      everything
-//	trial over, past due, payment pending          sign in, read, pay, export   402
+//	trial over, paid no further, past due          sign in, read, pay, export   402
+//	payment pending                                sign in, read, pay, export   402
 //	plan missing or inactive                       sign in, read, pay, export   403
 //	cancelled, suspended                           sign in, pay, export         403
 //	closed, erased                                 nothing                      404
@@ -82,6 +84,9 @@ func Check(state State, plan Plan, at time.Time, c Capability) error {
 			may, otherwise = toPay, ErrTrialOver
 		}
 	case StatusActive:
+		if !state.PaidUntil.IsZero() && !at.Before(state.PaidUntil) {
+			may, otherwise = toPay, ErrPastDue
+		}
 	case StatusPastDue:
 		if !at.Before(state.GraceEndsAt) {
 			may, otherwise = toPay, ErrPastDue

@@ -32,6 +32,7 @@ func TestM2_Check_TheWholeTable(t *testing.T) {
 	)
 	state := func(s tenancy.Status) tenancy.State { return tenancy.State{Status: s} }
 	trial := tenancy.State{Status: tenancy.StatusTrial, TrialEndsAt: end}
+	paid := tenancy.State{Status: tenancy.StatusActive, PaidUntil: end}
 	grace := tenancy.State{Status: tenancy.StatusPastDue, GraceEndsAt: end}
 
 	for _, c := range []struct {
@@ -54,6 +55,10 @@ func TestM2_Check_TheWholeTable(t *testing.T) {
 
 		{"active", state("active"), good, muchOn, everything, "", 0},
 		{"active, with an old trial's end", tenancy.State{Status: "active", TrialEndsAt: end}, good, muchOn, everything, "", 0},
+		{"active before the end of what is paid", paid, good, before, everything, "", 0},
+		{"active at the end of what is paid", paid, good, end, toPay, "past_due", 402},
+		{"active after the end of what is paid", paid, good, muchOn, toPay, "past_due", 402},
+		{"paid, on a stopped plan", paid, stopped, before, toPay, "plan_inactive", 403},
 		{"active on a stopped plan", state("active"), stopped, end, toPay, "plan_inactive", 403},
 		{"active without plan", state("active"), none, end, toPay, "plan_inactive", 403},
 		{"active on a plan without a name", state("active"), unnamed, end, toPay, "plan_inactive", 403},

@@ -30,7 +30,7 @@ type answer struct {
 func call(t *testing.T, h http.Handler, method, path, body string) answer {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
-	if body != "" {
+	if method != "GET" {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	w := httptest.NewRecorder()

@@ -21,6 +21,7 @@ type accountRow struct {
 	Zone          string    `bun:"zone"`
 	TrialEndsAt   time.Time `bun:"trial_ends_at,nullzero"`
 	GraceEndsAt   time.Time `bun:"grace_ends_at,nullzero"`
+	PaidUntil     time.Time `bun:"paid_until,nullzero"`
 	CreatedAt     time.Time `bun:"created_at"`
 	UpdatedAt     time.Time `bun:"updated_at"`
 }
@@ -33,7 +34,7 @@ func (r accountRow) account() Account {
 }
 
 func (r accountRow) state() State {
-	return State{Status: r.Status, TrialEndsAt: utc(r.TrialEndsAt), GraceEndsAt: utc(r.GraceEndsAt)}
+	return State{Status: r.Status, TrialEndsAt: utc(r.TrialEndsAt), GraceEndsAt: utc(r.GraceEndsAt), PaidUntil: utc(r.PaidUntil)}
 }
 
 // utc keeps the zero time zero.
@@ -67,6 +68,9 @@ func readAccount(ctx context.Context, db bun.IDB, id AccountID) (accountRow, err
 	err := db.NewSelect().Model(&row).Where("account_id = ?", id).Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
 		return accountRow{}, ErrNoAccount
+	}
+	for _, at := range []*time.Time{&row.TrialEndsAt, &row.GraceEndsAt, &row.PaidUntil, &row.CreatedAt, &row.UpdatedAt} {
+		*at = utc(*at) // so that a row that changes nothing equals the one it came from
 	}
 	return row, err
 }
@@ -104,7 +108,7 @@ func load(ctx context.Context, db bun.IDB, id AccountID) (State, Plan, error) {
 		Burst          int
 		Limits         string
 	}
-	err := db.NewRaw(`SELECT a.status, a.trial_ends_at, a.grace_ends_at, p.slug, COALESCE(p.name, '') AS plan_name,
+	err := db.NewRaw(`SELECT a.status, a.trial_ends_at, a.grace_ends_at, a.paid_until, p.slug, COALESCE(p.name, '') AS plan_name,
 		COALESCE(p.active, FALSE) AS active, p.prices, p.monthly_credits, p.trial_days, p.rate, p.burst, p.limits
 		FROM tenancy_accounts AS a LEFT JOIN tenancy_plans AS p ON p.slug = a.plan
 		WHERE a.account_id = ?`, id).Scan(ctx, &row)

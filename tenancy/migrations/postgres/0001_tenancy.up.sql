@@ -22,6 +22,7 @@ CREATE TABLE tenancy_accounts (
     zone           TEXT NOT NULL,
     trial_ends_at  TIMESTAMPTZ,
     grace_ends_at  TIMESTAMPTZ,
+    paid_until     TIMESTAMPTZ,
     created_at     TIMESTAMPTZ NOT NULL,
     updated_at     TIMESTAMPTZ NOT NULL
 );

@@ -22,6 +22,7 @@ CREATE TABLE tenancy_accounts (
     zone           TEXT NOT NULL,
     trial_ends_at  TIMESTAMP,
     grace_ends_at  TIMESTAMP,
+    paid_until     TIMESTAMP,
     created_at     TIMESTAMP NOT NULL,
     updated_at     TIMESTAMP NOT NULL
 );
