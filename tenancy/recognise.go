@@ -15,8 +15,10 @@ type observer struct {
 }
 
 // Observe returns a context under which recognised reports whether a caller has
-// been recognised since: an account was entered or an operator authorised. A
-// limiter that stands before authentication uses it to count only strangers.
+// been recognised since: an operator was authorised, or Enter was called for an
+// account that exists, whether or not it may do what it wants. A limiter that stands
+// before authentication uses it to count only strangers: a customer whose trial is
+// over, and whose programs go on calling, can still sign in and pay.
 func Observe(ctx context.Context) (_ context.Context, recognised func() bool) {
 	around, _ := ctx.Value(observerKey{}).(*observer)
 	o := &observer{around: around}

@@ -79,10 +79,10 @@ func (a *Accounts) Enter(ctx context.Context, db bun.IDB, id AccountID, actor Ac
 	if err != nil {
 		return nil, err
 	}
+	recognise(ctx) // also whom Check refuses: the credential was right
 	if err := Check(state, plan, a.now(), need); err != nil {
 		return nil, err
 	}
-	recognise(ctx)
 	return context.WithValue(ctx, scopeKey{}, &Scope{Account: id, State: state, Plan: plan, Actor: actor, Capability: need}), nil
 }
 
