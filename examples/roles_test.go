@@ -50,6 +50,13 @@ func TestReadme_TheServingRoleServesAndRewritesNothing(t *testing.T) {
 	}
 	t.Cleanup(func() { dbtest.Close(db) })
 
+	// It can ask whether the schema is up to date, and start with migrations that are.
+	if _, pending, err := billing.MigrationStatus(t.Context(), db); err != nil || len(pending) > 0 {
+		t.Errorf("pending %v, %v", pending, err)
+	}
+	if err := billing.Migrate(t.Context(), db); err != nil {
+		t.Error(err)
+	}
 	serve(t, db)
 	for _, table := range []string{"credits_entries", "credits_splits", "tenancy_events", "tenancy_audit"} {
 		for _, statement := range []string{"UPDATE " + table + " SET account_id = account_id", "DELETE FROM " + table} {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"path"
 	"slices"
 	"strconv"
@@ -78,13 +77,28 @@ func (s Set) Up(ctx context.Context, db *bun.DB) error {
 	return nil
 }
 
+// ErrNewer says that the database holds versions that this program does not know.
+var ErrNewer = errors.New("the database was migrated by a newer program: take its versions back with that one")
+
 // Down takes back, newest first, every applied version above to. 0 takes back all.
+// It returns ErrNewer, and takes nothing back, where it does not know the newest.
 func (s Set) Down(ctx context.Context, db *bun.DB, to int) error {
 	steps, err := s.steps(db)
 	if err != nil {
 		return err
 	}
 	if err := record(ctx, db); err != nil {
+		return err
+	}
+	err = s.locked(ctx, db, func(_ bun.IDB, done map[int]bool) error {
+		for version := range done {
+			if version > len(steps) {
+				return fmt.Errorf("%s: %w", s.Package, ErrNewer)
+			}
+		}
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	for _, st := range slices.Backward(steps) {
@@ -110,18 +124,19 @@ func (s Set) Down(ctx context.Context, db *bun.DB, to int) error {
 }
 
 // Status lists the names of the versions that are applied and of those that are
-// not, each in order. It writes nothing but its own record table.
+// not, each in order. It writes nothing.
 func (s Set) Status(ctx context.Context, db *bun.DB) (done, pending []string, err error) {
 	steps, err := s.steps(db)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := record(ctx, db); err != nil {
+	have := map[int]bool{}
+	if there, err := recorded(ctx, db); err != nil {
 		return nil, nil, err
-	}
-	have, err := s.versions(ctx, db)
-	if err != nil {
-		return nil, nil, err
+	} else if there {
+		if have, err = s.versions(ctx, db); err != nil {
+			return nil, nil, err
+		}
 	}
 	for _, st := range steps {
 		if have[st.version] {
@@ -160,36 +175,6 @@ func (s Set) versions(ctx context.Context, db bun.IDB) (map[int]bool, error) {
 		have[v] = true
 	}
 	return have, nil
-}
-
-// record makes the two tables of this package. Postgres lets two sessions that
-// create the same table at once collide in its catalogue, IF NOT EXISTS or not;
-// the loser looks again.
-func record(ctx context.Context, db *bun.DB) error {
-	timestamp := "TIMESTAMP"
-	if db.Dialect().Name() == dialect.PG {
-		timestamp = "TIMESTAMPTZ"
-	}
-	tables := []string{
-		`CREATE TABLE IF NOT EXISTS quitrent_migrations (package TEXT NOT NULL, version BIGINT NOT NULL, name TEXT NOT NULL, applied_at ` + timestamp + ` NOT NULL, PRIMARY KEY (package, version))`,
-		`CREATE TABLE IF NOT EXISTS quitrent_migration_locks (package TEXT PRIMARY KEY, taken BIGINT NOT NULL)`,
-	}
-	var err error
-	for try := range 10 {
-		if try > 0 {
-			time.Sleep(rand.N(50 * time.Millisecond))
-		}
-		err = nil
-		for _, t := range tables {
-			if _, e := db.ExecContext(ctx, t); e != nil { // sqltext: one of the two above
-				err = errors.Join(err, e)
-			}
-		}
-		if err == nil || ctx.Err() != nil {
-			break
-		}
-	}
-	return err
 }
 
 func run(ctx context.Context, db bun.IDB, script string) error {

@@ -2,6 +2,7 @@ package migrate_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -266,6 +267,60 @@ func TestSet_ASchemaOtherThanPublic(t *testing.T) {
 	if err := books().Down(t.Context(), db, 0); err != nil {
 		t.Error(err)
 	}
+}
+
+// Down by a program that knows fewer versions would leave the newer ones recorded
+// without their tables.
+func TestSet_DownByAnOlderProgramIsRefusedAndTakesNothingBack(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
+		older := set("books", library, authors)
+		for to := range 3 {
+			if err := older.Down(t.Context(), db, to); !errors.Is(err, migrate.ErrNewer) {
+				t.Errorf("to %d: %v", to, err)
+			}
+		}
+		once(t, db)
+		if got := status(t, books(), db); got != "0001_step 0002_step 0003_step -> " {
+			t.Error(got)
+		}
+		if err := older.Up(t.Context(), db); err != nil {
+			t.Errorf("the older program does not start: %v", err)
+		}
+	}, books().Up)
+}
+
+// The tables of another schema further down the search path are another program's.
+func TestSet_TheFirstSchemaOfThePathCounts(t *testing.T) {
+	db := dbtest.Postgres(t, books().Up)
+	if _, err := db.Exec("CREATE SCHEMA tenants"); err != nil {
+		t.Fatal(err)
+	}
+	inside, err := dbtest.Open(dbtest.DSN(db) + "&search_path=tenants,public")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dbtest.Close(inside)
+	if got := status(t, books(), inside); got != " -> 0001_step 0002_step 0003_step" {
+		t.Error(got)
+	}
+	if err := books().Up(t.Context(), inside); err != nil {
+		t.Error(err)
+	}
+	var n int
+	if err := db.NewRaw("SELECT COUNT(*) FROM tenants.book").Scan(t.Context(), &n); err != nil || n != 1 {
+		t.Error(n, err)
+	}
+}
+
+func TestSet_StatusWritesNothing(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
+		if got := status(t, books(), db); got != " -> 0001_step 0002_step 0003_step" {
+			t.Error(got)
+		}
+		if n := rows(t, db, "package", "quitrent_migrations"); n != -1 {
+			t.Error("it has made its table")
+		}
+	})
 }
 
 func TestSet_RefusesASetThatIsNotWhole(t *testing.T) {

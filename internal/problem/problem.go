@@ -28,8 +28,7 @@ type Sentinel struct {
 // Error is Text.
 func (s *Sentinel) Error() string { return s.Text }
 
-// New is a sentinel. The text starts with the package's name, as errors do; the
-// client sees it without.
+// New is a sentinel.
 func New(status int, code, text string) error {
 	return &Sentinel{Status: status, Code: code, Text: text}
 }
