@@ -150,7 +150,7 @@ func (s *Subscriptions) fulfil(ctx context.Context, db bun.IDB, account tenancy.
 	}
 	if t.Credits > 0 {
 		entry, err := s.ledger.Grant(ctx, db, credits.Grant{
-			Account: t.Account, Amount: t.Credits, Key: "transfer:" + t.ID, Category: credits.CategoryPaid,
+			Account: t.Account, Amount: t.Credits, Key: "quitrent:transfer:" + t.ID, Category: credits.CategoryPaid,
 			Note: fmt.Sprintf("plan %s, paid by transfer %s", t.Plan, grouped(t.Reference)), Actor: actor,
 		})
 		if err != nil {

@@ -197,7 +197,7 @@ func (w *world) spendable(t testing.TB, account tenancy.AccountID, want int64) {
 // grants counts the entries that a transfer has made.
 func (w *world) grants(t testing.TB, transfer billing.Transfer) (n int) {
 	t.Helper()
-	err := w.db.NewRaw("SELECT COUNT(*) FROM credits_entries WHERE account_id = ? AND key = ?", transfer.Account, "transfer:"+transfer.ID).Scan(t.Context(), &n)
+	err := w.db.NewRaw("SELECT COUNT(*) FROM credits_entries WHERE account_id = ? AND key = ?", transfer.Account, "quitrent:transfer:"+transfer.ID).Scan(t.Context(), &n)
 	if err != nil {
 		t.Fatal(err)
 	}

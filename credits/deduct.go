@@ -15,12 +15,15 @@ type Deduct struct {
 	Amount int64
 	// Key makes the deduction happen once, whatever is retried. A key that comes
 	// from a client wants a prefix of yours ("ideas:"), so that it can't meet the
-	// keys of other operations. "" takes every call for a new one. 200 bytes at most.
+	// keys of other operations; "quitrent:" is this library's own and refused. ""
+	// takes every call for a new one. 200 bytes at most.
 	Key string
 	// Operation is what the credits pay for: "ideas". 500 bytes at most.
 	Operation string
 	// Note is for the statement, 500 bytes at most.
 	Note string
+	// Actor is who spends: a key, a member. Default: it is not said.
+	Actor tenancy.Actor
 }
 
 // Deduct takes credits out of an account: all of them or none, never more than is
@@ -37,7 +40,7 @@ func (l *Ledger) Deduct(ctx context.Context, db bun.IDB, d Deduct) (Entry, error
 	if err := d.validate(); err != nil {
 		return Entry{}, err
 	}
-	r := request{account: d.Account, key: d.Key, content: []any{KindDeduct, d.Amount, d.Operation}}
+	r := request{account: d.Account, key: d.Key, actor: d.Actor, content: []any{KindDeduct, d.Amount, d.Operation}}
 	return l.post(ctx, db, r, func(p *posting) (Entry, error) { return p.deduct(ctx, d) })
 }
 
@@ -49,6 +52,12 @@ func (d Deduct) validate() error {
 		return err
 	}
 	if err := checkKey(d.Key, false); err != nil {
+		return err
+	}
+	if err := checkForeign(d.Key); err != nil {
+		return err
+	}
+	if err := checkActor(d.Actor); err != nil {
 		return err
 	}
 	if err := checkText("operation", d.Operation); err != nil {

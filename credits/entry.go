@@ -37,6 +37,8 @@ type Entry struct {
 	RefundOf int64 `json:"refund_of,omitzero"`
 	// Key is the caller's idempotency key.
 	Key string `json:"key,omitempty"`
+	// Actor is who did it, as far as the caller said.
+	Actor tenancy.Actor `json:"actor,omitzero"`
 	// Operation and Note are the caller's words.
 	Operation string    `json:"operation,omitempty"`
 	Note      string    `json:"note,omitempty"`
@@ -58,6 +60,8 @@ type entryRow struct {
 	Spendable int64             `bun:"spendable"`
 	RefundOf  int64             `bun:"refund_of,nullzero"`
 	Key       string            `bun:"key"`
+	ActorKind tenancy.ActorKind `bun:"actor_kind"`
+	ActorID   string            `bun:"actor_id"`
 	Operation string            `bun:"operation"`
 	Note      string            `bun:"note"`
 	At        time.Time         `bun:"at"`
@@ -66,7 +70,7 @@ type entryRow struct {
 func (r entryRow) entry() Entry {
 	return Entry{
 		Account: r.Account, Number: r.Number, Kind: r.Kind, Amount: r.Amount, Balance: r.Balance, Spendable: r.Spendable,
-		RefundOf: r.RefundOf, Key: r.Key, Operation: r.Operation, Note: r.Note, At: r.At.UTC(),
+		RefundOf: r.RefundOf, Key: r.Key, Actor: tenancy.Actor{Kind: r.ActorKind, ID: r.ActorID}, Operation: r.Operation, Note: r.Note, At: r.At.UTC(),
 	}
 }
 

@@ -19,7 +19,8 @@ type Grant struct {
 	Amount int64
 	// Key makes the grant happen once, whatever is retried: name the economic event,
 	// "invoice:4711", and use the same name on every path that may grant for it.
-	// Required, 200 bytes at most.
+	// Required, 200 bytes at most. Keys that begin with "quitrent:" are this
+	// library's own.
 	Key string
 	// Category is where the credits come from. Default: CategoryAdjustment.
 	Category Category
@@ -63,7 +64,7 @@ func (l *Ledger) Grant(ctx context.Context, db bun.IDB, g Grant) (Entry, error) 
 	if err := g.validate(); err != nil {
 		return Entry{}, err
 	}
-	r := request{account: g.Account, key: g.Key, content: []any{
+	r := request{account: g.Account, key: g.Key, actor: g.Actor, content: []any{
 		KindGrant, g.Amount, g.Category, g.Priority, g.EffectiveAt, g.ExpiresAt,
 	}}
 	return l.post(ctx, db, r, func(p *posting) (Entry, error) { return p.grant(ctx, g) })
@@ -151,7 +152,7 @@ type Seed struct {
 }
 
 // seedKey is the key of every account's seed, so that there can be only one.
-const seedKey = "seed"
+const seedKey = ownKeys + "seed"
 
 // Seed grants an account the credits it is born with, once in its life whoever
 // asks. It returns what Grant returns.

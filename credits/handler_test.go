@@ -34,8 +34,8 @@ func TestHandler_ServesAnAccountItsOwnCredits(t *testing.T) {
 		h := l.Handler(db)
 		mine, theirs := as(t, h, acc), as(t, h, other)
 		const (
-			e1 = `{"number":1,"kind":"grant","amount":10,"balance":10,"spendable":10,"key":"g","note":"hello","at":"2026-03-01T09:00:00Z"}`
-			e2 = `{"number":2,"kind":"grant","amount":5,"balance":15,"spendable":10,"key":"later","at":"2026-03-01T09:00:00Z"}`
+			e1 = `{"number":1,"kind":"grant","amount":10,"balance":10,"spendable":10,"key":"g","actor":{"kind":"system","id":"credits"},"note":"hello","at":"2026-03-01T09:00:00Z"}`
+			e2 = `{"number":2,"kind":"grant","amount":5,"balance":15,"spendable":10,"key":"later","actor":{"kind":"system","id":"credits"},"at":"2026-03-01T09:00:00Z"}`
 			e3 = `{"number":3,"kind":"deduct","amount":-3,"balance":12,"spendable":7,"operation":"ideas","at":"2026-03-01T09:00:00Z"}`
 			e4 = `{"number":4,"kind":"refund","amount":1,"balance":13,"spendable":8,"refund_of":3,"key":"r","operation":"ideas","at":"2026-03-01T09:00:00Z"}`
 		)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -105,6 +106,29 @@ func checkKey(key string, required bool) error {
 		return fmt.Errorf("%w: an idempotency key has at most %d bytes", ErrInvalid, maxKey)
 	}
 	return checkText("idempotency key", key)
+}
+
+// ownKeys is what the keys of this library's own grants begin with, those of billing
+// too: nobody can take one before it is needed.
+const ownKeys = "quitrent:"
+
+// checkForeign refuses a key that is kept for this library.
+func checkForeign(key string) error {
+	if strings.HasPrefix(key, ownKeys) {
+		return fmt.Errorf("%w: an idempotency key does not begin with %q", ErrInvalid, ownKeys)
+	}
+	return nil
+}
+
+// checkActor takes nobody, or somebody with a kind and an id.
+func checkActor(a tenancy.Actor) error {
+	if a == (tenancy.Actor{}) {
+		return nil
+	}
+	if err := (tenancy.Audit{Actor: a, Action: "credits"}).Validate(); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return nil
 }
 
 func checkText(what, s string) error {

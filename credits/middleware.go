@@ -33,7 +33,8 @@ func Fixed(n int64) Cost { return func(*http.Request) (int64, error) { return n,
 // runs, so that two requests can't spend the same credits. A shortage answers 402
 // and the handler does not run. When the handler fails – it answers with a status
 // of 400 or above, or panics before it has answered – the credits go back to where
-// they came from.
+// they came from. Such an answer, up to 64 KiB, is held back until the handler has
+// returned and let go of its transactions.
 //
 // It charges every request anew, repeats too: an Idempotency-Key is for the handler
 // to honour, in its own transaction with Ledger.Deduct, where the work and its
@@ -51,9 +52,8 @@ func (l *Ledger) Middleware(db *bun.DB, cost Cost) func(http.Handler) http.Handl
 				next.ServeHTTP(w, r)
 				return
 			}
-			entry, err := l.Deduct(r.Context(), db, Deduct{
-				Account: tenancy.From(r.Context()).Account, Amount: n, Operation: r.Pattern,
-			})
+			scope := tenancy.From(r.Context())
+			entry, err := l.Deduct(r.Context(), db, Deduct{Account: scope.Account, Amount: n, Operation: r.Pattern, Actor: scope.Actor})
 			if err != nil {
 				l.cfg.OnError(w, r, err)
 				return
@@ -62,7 +62,7 @@ func (l *Ledger) Middleware(db *bun.DB, cost Cost) func(http.Handler) http.Handl
 				// The client may have gone: its credits come back all the same.
 				ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), refundWithin)
 				defer cancel()
-				back, err := l.Refund(ctx, db, Refund{Account: entry.Account, Entry: entry.Number, Key: id.New("req")})
+				back, err := l.Refund(ctx, db, Refund{Account: entry.Account, Entry: entry.Number, Key: id.New("req"), Actor: scope.Actor})
 				if err != nil {
 					slog.ErrorContext(ctx, "quitrent: refund failed", "account", entry.Account, "entry", entry.Number, "err", err)
 				}
@@ -70,10 +70,18 @@ func (l *Ledger) Middleware(db *bun.DB, cost Cost) func(http.Handler) http.Handl
 			}}
 			defer c.fail() // a panic; what has been decided stays
 			next.ServeHTTP(c, r)
-			c.decide(http.StatusOK) // a handler that writes nothing answers 200
+			if c.failing() {
+				c.fail()
+				return
+			}
+			c.keep() // a handler that writes nothing answers 200
 		})
 	}
 }
+
+// mostHeld is how much of a failure's answer is held back, in bytes. A handler that
+// writes more has its credits back before it returns.
+const mostHeld = 64 << 10
 
 // charged decides, at the first byte of the answer, whether the charge stays.
 type charged struct {
@@ -82,20 +90,22 @@ type charged struct {
 	entry   Entry
 	refund  func() (Entry, error)
 	decided bool
+
+	status int // of a failure that is held back, or 0
+	held   []byte
 }
 
-func (c *charged) decide(status int) {
-	if c.decided {
-		return
+func (c *charged) failing() bool { return !c.decided && c.status != 0 }
+
+// keep lets the charge stay.
+func (c *charged) keep() {
+	if !c.decided {
+		c.decided = true
+		c.headers(-c.entry.Amount, c.entry.Spendable)
 	}
-	if status >= http.StatusBadRequest {
-		c.fail()
-		return
-	}
-	c.decided = true
-	c.headers(-c.entry.Amount, c.entry.Spendable)
 }
 
+// fail gives the credits back, and then the answer that was held back.
 func (c *charged) fail() {
 	if c.decided {
 		return
@@ -106,6 +116,11 @@ func (c *charged) fail() {
 	} else {
 		c.headers(-c.entry.Amount, c.entry.Spendable)
 	}
+	if c.status != 0 {
+		c.ResponseWriter.WriteHeader(c.status)
+		_, _ = c.ResponseWriter.Write(c.held)
+		c.held = nil
+	}
 }
 
 func (c *charged) headers(cost, left int64) {
@@ -115,23 +130,41 @@ func (c *charged) headers(cost, left int64) {
 }
 
 func (c *charged) WriteHeader(status int) {
-	if status >= http.StatusOK || status == http.StatusSwitchingProtocols {
-		c.decide(status) // other 1xx come before the answer
+	switch {
+	case c.failing():
+		return // as the first one said
+	case c.decided:
+	case status >= http.StatusBadRequest:
+		c.status = status
+		return
+	case status >= http.StatusOK || status == http.StatusSwitchingProtocols:
+		c.keep() // other 1xx come before the answer
 	}
 	c.ResponseWriter.WriteHeader(status)
 }
 
 func (c *charged) Write(b []byte) (int, error) {
-	c.decide(http.StatusOK)
+	if c.failing() {
+		if len(c.held)+len(b) <= mostHeld {
+			c.held = append(c.held, b...)
+			return len(b), nil
+		}
+		c.fail()
+	}
+	c.keep()
 	return c.ResponseWriter.Write(b)
 }
 
 // Flush sends what has been written: the answer has begun, and the charge stays.
 func (c *charged) Flush() { _ = c.FlushError() }
 
-// FlushError is Flush for http.ResponseController.
+// FlushError is Flush for http.ResponseController. A failure is not sent before its
+// handler has returned.
 func (c *charged) FlushError() error {
-	c.decide(http.StatusOK)
+	if c.failing() {
+		return nil
+	}
+	c.keep()
 	return http.NewResponseController(c.ResponseWriter).Flush()
 }
 

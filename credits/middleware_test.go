@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/quitrent/quitrent/credits"
 	"github.com/quitrent/quitrent/credits/creditstest"
+	"github.com/quitrent/quitrent/internal/dbtest"
 	"github.com/quitrent/quitrent/tenancy"
 	"github.com/quitrent/quitrent/tenancy/tenancytest"
 )
@@ -189,6 +192,59 @@ func TestM14_ARefundThatFailsLeavesTheChargeAndSaysSo(t *testing.T) {
 		exec(t, db, "ALTER TABLE elsewhere RENAME TO credits_keys")
 		requireCharge(t, w, "5", "15")
 		creditstest.RequireBalance(t, l, db, acc, 15)
+		creditstest.RequireSound(t, l, db, acc)
+	})
+}
+
+// A handler that answers with its own transaction still open holds the lock that the
+// refund wants, and on one connection the connection too.
+func TestM14_AHandlerThatFailsInsideItsTransactionWaitsForNothing(t *testing.T) {
+	h := func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		fund(t, l, db, 20)
+		w, _ := call(t, l, db, acc, credits.Fixed(5), func(w http.ResponseWriter, r *http.Request) {
+			tx, err := db.BeginTx(r.Context(), nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer func() { _ = tx.Rollback() }()
+			if _, err := l.Deduct(r.Context(), tx, credits.Deduct{Account: acc, Amount: 1}); err != nil {
+				t.Error(err)
+			}
+			http.Error(w, "no such thing", http.StatusNotFound)
+		})
+		requireCharge(t, w, "0", "20")
+		if w.Code != 404 || w.Body.String() != "no such thing\n" {
+			t.Errorf("%d %q", w.Code, w.Body)
+		}
+		creditstest.RequireBalance(t, l, db, acc, 20)
+	}
+	bare(t, h)
+	t.Run("one connection", func(t *testing.T) {
+		h(t, dbtest.SQLiteOneConn(t, credits.Migrate), credits.New(credits.Config{}))
+	})
+}
+
+func TestM14_AFailureIsHeldBackWholeOrUpToItsBound(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		fund(t, l, db, 20)
+		for _, size := range []int{0, 1, 64 << 10, 64<<10 + 1, 1 << 20} {
+			body := strings.Repeat("x", size)
+			w, _ := call(t, l, db, acc, credits.Fixed(5), func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("X-Mine", "kept")
+				w.WriteHeader(422)
+				w.(http.Flusher).Flush()
+				for part := range slices.Chunk([]byte(body), 30_000) {
+					if n, err := w.Write(part); n != len(part) || err != nil {
+						t.Error(n, err)
+					}
+				}
+			})
+			requireCharge(t, w, "0", "20")
+			if w.Code != 422 || w.Body.String() != body || w.Header().Get("X-Mine") != "kept" {
+				t.Errorf("%d bytes: %d, %d bytes", size, w.Code, w.Body.Len())
+			}
+		}
 		creditstest.RequireSound(t, l, db, acc)
 	})
 }

@@ -116,7 +116,9 @@ func (m *model) grant(g credits.Grant) (credits.Entry, error) {
 			g.EffectiveAt = m.now
 		}
 		m.grants = append(m.grants, &modelGrant{Grant: g, number: int64(len(m.entries) + 1), remaining: g.Amount})
-		return m.append(credits.Entry{Kind: credits.KindGrant, Amount: g.Amount, Key: key}), nil
+		return m.append(credits.Entry{
+			Kind: credits.KindGrant, Amount: g.Amount, Key: key, Actor: tenancy.Actor{Kind: tenancy.ActorSystem, ID: "credits"},
+		}), nil
 	})
 }
 

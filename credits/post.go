@@ -22,6 +22,7 @@ type posting struct {
 	ledger  *Ledger
 	account tenancy.AccountID
 	key     string
+	actor   tenancy.Actor
 	now     time.Time
 
 	booked, held, debt, number int64 // of the account's row, as the lock found it
@@ -32,6 +33,7 @@ type posting struct {
 type request struct {
 	account tenancy.AccountID
 	key     string
+	actor   tenancy.Actor
 	// content is everything that makes a request with the same key the same.
 	content []any
 }
@@ -50,7 +52,7 @@ func (l *Ledger) post(ctx context.Context, db bun.IDB, r request, do func(p *pos
 	hash := hashOf(r.content)
 	err := tx.Join(ctx, db, func(db bun.IDB) error {
 		entry, refused = Entry{}, nil
-		p := &posting{db: db, ledger: l, account: r.account, key: r.key}
+		p := &posting{db: db, ledger: l, account: r.account, key: r.key, actor: r.actor}
 		if err := p.lock(ctx); err != nil {
 			return err
 		}
@@ -126,6 +128,7 @@ func (p *posting) next() int64 { return p.number + 1 }
 // them, and the account's row by their sum.
 func (p *posting) write(ctx context.Context, row entryRow, splits []split, moveGrants bool) (Entry, error) {
 	row.Account, row.Unit, row.Number, row.Key, row.At = p.account, unit, p.next(), p.key, p.now
+	row.ActorKind, row.ActorID = p.actor.Kind, p.actor.ID
 	row.Balance = p.booked + row.Amount
 	if _, err := p.db.NewInsert().Model(&row).Exec(ctx); err != nil {
 		return Entry{}, err

@@ -17,10 +17,13 @@ type Refund struct {
 	Entry int64
 	// Amount is in credits. 0: all that was not given back yet.
 	Amount int64
-	// Key makes the refund happen once. Required, 200 bytes at most.
+	// Key makes the refund happen once. Required, 200 bytes at most; "quitrent:" is a
+	// prefix of this library's own and refused.
 	Key string
 	// Note is for the statement, 500 bytes at most.
 	Note string
+	// Actor is who gives back. Default: it is not said.
+	Actor tenancy.Actor
 }
 
 // Refunded says that credits were given back.
@@ -45,7 +48,7 @@ func (l *Ledger) Refund(ctx context.Context, db bun.IDB, r Refund) (Entry, error
 	if err := r.validate(); err != nil {
 		return Entry{}, err
 	}
-	req := request{account: r.Account, key: r.Key, content: []any{KindRefund, r.Entry, r.Amount}}
+	req := request{account: r.Account, key: r.Key, actor: r.Actor, content: []any{KindRefund, r.Entry, r.Amount}}
 	return l.post(ctx, db, req, func(p *posting) (Entry, error) { return p.refund(ctx, r) })
 }
 
@@ -57,6 +60,12 @@ func (r Refund) validate() error {
 		return fmt.Errorf("%w: the amount is below zero", ErrInvalid)
 	}
 	if err := checkKey(r.Key, true); err != nil {
+		return err
+	}
+	if err := checkForeign(r.Key); err != nil {
+		return err
+	}
+	if err := checkActor(r.Actor); err != nil {
 		return err
 	}
 	return checkText("note", r.Note)

@@ -47,8 +47,9 @@ func ideas(db *bun.DB, ledger *credits.Ledger) http.Handler {
 			tenancy.Refuse(w, r, fmt.Errorf(`%w: send {"count": n}, n from 1 to %d`, credits.ErrInvalid, mostIdeas))
 			return
 		}
+		scope := tenancy.From(r.Context())
 		what := credits.Deduct{
-			Account: tenancy.From(r.Context()).Account, Amount: ask.Count * costOfIdea, Operation: "ideas",
+			Account: scope.Account, Amount: ask.Count * costOfIdea, Operation: "ideas", Actor: scope.Actor,
 		}
 		if key := r.Header.Get("Idempotency-Key"); key != "" {
 			what.Key = "ideas:" + key // a prefix, so that clients' keys meet no others

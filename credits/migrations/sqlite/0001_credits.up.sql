@@ -42,6 +42,8 @@ CREATE TABLE credits_entries (
     key        TEXT NOT NULL,
     operation  TEXT NOT NULL,
     note       TEXT NOT NULL,
+    actor_kind TEXT NOT NULL,
+    actor_id   TEXT NOT NULL,
     at         TIMESTAMP NOT NULL,
     PRIMARY KEY (account_id, unit, number)
 );
