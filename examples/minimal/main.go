@@ -25,6 +25,7 @@ func main() {
 	pool, err := sql.Open("sqlite", "file:app.db?_txlock=immediate&_pragma=busy_timeout(10000)"+
 		"&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)")
 	check(err)
+	pool.SetMaxOpenConns(1) // SQLite has one writer: wait in turn
 	db := bun.NewDB(pool, sqlitedialect.New())
 	check(errors.Join(tenancy.Migrate(ctx, db), credits.Migrate(ctx, db), authn.Migrate(ctx, db)))
 
@@ -52,6 +53,7 @@ func main() {
 			limiter.Middleware( // not too fast
 				ledger.Middleware(db, credits.Fixed(5))( // five credits a call
 					hello))))
+	log.Println("listening on http://127.0.0.1:8080")
 	log.Fatal(http.ListenAndServe("127.0.0.1:8080", limiter.ByAddress(nil)(mux)))
 }
 

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 
@@ -42,7 +45,10 @@ func ideas(db *bun.DB, ledger *credits.Ledger) http.Handler {
 		var ask struct {
 			Count int64 `json:"count"`
 		}
-		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<10)).Decode(&ask)
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<10))
+		if err == nil {
+			err = json.Unmarshal(body, &ask)
+		}
 		if err != nil || ask.Count < 1 || ask.Count > mostIdeas {
 			tenancy.Refuse(w, r, fmt.Errorf(`%w: send {"count": n}, n from 1 to %d`, credits.ErrInvalid, mostIdeas))
 			return
@@ -55,14 +61,20 @@ func ideas(db *bun.DB, ledger *credits.Ledger) http.Handler {
 			what.Key = "ideas:" + key // a prefix, so that clients' keys meet no others
 		}
 		var entry credits.Entry
-		err = db.RunInTx(r.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-			if entry, err = ledger.Deduct(ctx, tx, what); err != nil || entry.Replayed {
+		var refused error
+		err = db.RunInTx(r.Context(), nil, func(ctx context.Context, tx bun.Tx) (err error) {
+			entry, err = ledger.Deduct(ctx, tx, what)
+			if errors.Is(err, credits.ErrInsufficient) {
+				refused = err // and commit, so that the key is remembered with its refusal
+				return nil
+			}
+			if err != nil || entry.Replayed {
 				return err
 			}
 			_, err = tx.NewInsert().Model(&order{Account: entry.Account, Entry: entry.Number, Count: ask.Count}).Exec(ctx)
 			return err
 		})
-		if err != nil {
+		if err = cmp.Or(err, refused); err != nil {
 			tenancy.Refuse(w, r, err)
 			return
 		}

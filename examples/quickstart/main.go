@@ -33,11 +33,15 @@ func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "address to listen on; port 0 takes a free one")
 	file := flag.String("db", "quickstart.db", "the SQLite file; it is made if it is missing")
 	ahead := flag.Duration("ahead", 0, "pretend that it is this much later: 360h and the trial is over")
-	ensure := flag.Bool("ensure-free-trial", false, "create the free-trial plan if it is missing, and exit")
+	ensure := flag.Bool("ensure-free-trial", false, "create the free-trial plan, or update it if it differs, and exit")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		log.Fatalf("%q is no flag: see -help", flag.Arg(0))
+	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
 	db, err := open(ctx, *file)
 	if err != nil {
 		log.Fatal(err)
@@ -109,14 +113,16 @@ func serve(ctx context.Context, db *bun.DB, addr, file string, ahead time.Durati
 	v1.Handle("/signup", passwords.SignUp(db, keys))
 	v1.Handle("POST /ideas", byKey(ideas(db, ledger)))
 	v1.Handle("/account", byEither(accounts.Handler(db)))
-	v1.Handle("/credits/", byEither(ledger.Handler(db)))
+	v1.Handle("/credits/{list}", byEither(ledger.Handler(db)))
 	v1.Handle("/keys", byPassword(tenancy.MintKeys, keys.Handler(db)))
-	v1.Handle("/keys/", byPassword(tenancy.MintKeys, keys.Handler(db)))
-	v1.Handle("/billing/", byPassword(tenancy.Pay, subscriptions.Handler(db)))
+	v1.Handle("/keys/{id}", byPassword(tenancy.MintKeys, keys.Handler(db)))
+	v1.Handle("/billing/{list}", byPassword(tenancy.Pay, subscriptions.Handler(db)))
 	desk := http.NewServeMux()
-	desk.Handle("/accounts/", accounts.Operator(db, operator))
+	desk.Handle("/accounts/{account}", accounts.Operator(db, operator))
+	desk.Handle("/accounts/{account}/{verb}", accounts.Operator(db, operator))
 	desk.Handle("/transfers", subscriptions.Operator(db, operator))
-	desk.Handle("/transfers/", subscriptions.Operator(db, operator))
+	desk.Handle("/transfers/{reference}", subscriptions.Operator(db, operator))
+	desk.Handle("/transfers/{reference}/{verb}", subscriptions.Operator(db, operator))
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", http.StripPrefix("/v1", v1))
 	mux.Handle("/operator/", http.StripPrefix("/operator", desk))

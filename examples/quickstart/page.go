@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"fmt"
 	"html/template"
 	"net/http"
 
@@ -28,6 +29,10 @@ func signUpPage(db *bun.DB, passwords *authn.Passwords, keys *authn.Keys, ledger
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, 1<<16)
+		if err := r.ParseForm(); err != nil {
+			tenancy.Refuse(w, r, fmt.Errorf("%w: the form cannot be read", tenancy.ErrInvalid))
+			return
+		}
 		form := tenancy.Register{Name: r.PostFormValue("name"), Email: r.PostFormValue("email")}
 		var key authn.Issued
 		var balance credits.Balance

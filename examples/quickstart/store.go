@@ -20,15 +20,22 @@ import (
 
 // open opens the file so that money is safe in it, and brings its tables up to date.
 func open(ctx context.Context, file string) (*bun.DB, error) {
+	// The file holds addresses and hashes: only its owner may read it.
+	private, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("%w (is its folder there, and may it be written? another file: -db FILE)", err)
+	}
+	_ = private.Close()
 	name := (&url.URL{Path: file}).EscapedPath()
 	pool, err := sql.Open("sqlite", "file:"+name+"?_txlock=immediate&_pragma=busy_timeout(10000)"+
 		"&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)")
 	if err != nil {
 		return nil, err
 	}
+	pool.SetMaxOpenConns(1) // SQLite has one writer: here all wait in turn, in its own loop they starve
 	db := bun.NewDB(pool, sqlitedialect.New())
 	if err := db.PingContext(ctx); err != nil {
-		return nil, fmt.Errorf("%s: %w (is its folder there, and may it be written? another file: -db FILE)", file, err)
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	for _, migrate := range []func(context.Context, *bun.DB) error{authn.Migrate, billing.Migrate, migrateIdeas} {
 		if err := migrate(ctx, db); err != nil {
