@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/uptrace/bun"
 
@@ -67,9 +66,10 @@ func (s *Subscriptions) Cancel(ctx context.Context, db bun.IDB, c Cancel) (Subsc
 			return nil
 		default:
 			row.UpdatedAt = now
-			if _, err = db.NewUpdate().Model(&row).WherePK().Exec(ctx); err == nil && account.Status == tenancy.StatusActive {
+			if _, err = db.NewUpdate().Model(&row).WherePK().Exec(ctx); err == nil && row.Status == SubscriptionActive &&
+				(account.Status == tenancy.StatusActive || account.Status == tenancy.StatusSuspended) {
 				_, err = s.accounts.Change(ctx, db, tenancy.Change{ // no grace after an end that was asked for
-					Account: c.Account, Status: account.Status, PaidUntil: row.PeriodEnd, Actor: c.Actor, Reason: c.Reason,
+					Account: c.Account, Status: tenancy.StatusActive, PaidUntil: row.PeriodEnd, Actor: c.Actor, Reason: c.Reason,
 				})
 			}
 		}
@@ -97,26 +97,4 @@ func lastEnded(ctx context.Context, db bun.IDB, account tenancy.AccountID) (subs
 		return subscriptionRow{}, ErrNoSubscription
 	}
 	return row, err
-}
-
-// save writes a subscription and gives the account the status that goes with it. An
-// account that went further by other ways stays there; its plan is not touched, since
-// an operator may have changed it.
-func (s *Subscriptions) save(ctx context.Context, db bun.IDB, row *subscriptionRow, now time.Time, c tenancy.Change) error {
-	status, ok := row.Status.AccountStatus()
-	if !ok {
-		return fmt.Errorf("billing: subscription %s has the unknown status %q", row.ID, row.Status)
-	}
-	row.UpdatedAt = now
-	if row.Status == SubscriptionCancelled {
-		row.EndedAt = now
-	}
-	if _, err := db.NewUpdate().Model(row).WherePK().Exec(ctx); err != nil {
-		return err
-	}
-	c.Account, c.Status = row.Account, status
-	if _, err := s.accounts.Change(ctx, db, c); !errors.Is(err, tenancy.ErrTransition) {
-		return err
-	}
-	return nil
 }

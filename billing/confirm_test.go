@@ -53,7 +53,7 @@ func TestM8_Confirm_GivesTimeAndCreditsOnce(t *testing.T) {
 			t.Errorf("entry %+v", entry)
 		}
 
-		line := tenancytest.RequireAudit(t, w.db, id, "billing.transfer_confirmed")
+		line := tenancytest.RequireAudit(t, w.db, id, "billing.confirm_transfer")
 		if line.Actor != operator || line.Reason != "statement 7, line 12" || line.Target != got.ID || !line.At.Equal(start) {
 			t.Errorf("audit %+v", line)
 		}

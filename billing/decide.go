@@ -82,7 +82,10 @@ type decision struct {
 func (s *Subscriptions) decide(ctx context.Context, db bun.IDB, to TransferStatus, d decision,
 	apply func(db bun.IDB, account tenancy.Account, row *transferRow) (tenancy.Fact, error),
 ) (Transfer, error) {
-	line := tenancy.Audit{Actor: d.Actor, Action: "billing.transfer_" + string(to), Reason: d.Reason}
+	line := tenancy.Audit{Actor: d.Actor, Action: "billing.confirm_transfer", Reason: d.Reason}
+	if to == StatusRejected {
+		line.Action = "billing.reject_transfer"
+	}
 	if err := signed(line); err != nil {
 		return Transfer{}, err
 	}

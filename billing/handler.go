@@ -36,6 +36,12 @@ func (s *Subscriptions) instructions(t Transfer) instructions {
 	return instructions{Transfer: t, Pay: pay}
 }
 
+// transferPage is a page of transfers; Next is the before of the following one.
+type transferPage struct {
+	Transfers any    `json:"transfers"`
+	Next      string `json:"next,omitempty"`
+}
+
 // Handler serves an account its own billing, behind a middleware that enters it for
 // tenancy.Pay – which an account may whose trial is over:
 //
@@ -74,7 +80,7 @@ func (s *Subscriptions) Handler(db *bun.DB) http.Handler {
 		for i, t := range found {
 			list[i] = s.instructions(t)
 		}
-		problem.JSON(w, http.StatusOK, map[string]any{"transfers": list})
+		problem.JSON(w, http.StatusOK, transferPage{list, what.next(found)})
 		return nil
 	})
 	mux.Route("POST /billing/transfers", func(w http.ResponseWriter, r *http.Request) error {
@@ -136,7 +142,7 @@ func (s *Subscriptions) Operator(db *bun.DB, check tenancy.Authorizer) http.Hand
 		}
 		what.Everybody, what.Status = true, TransferStatus(r.URL.Query().Get("status"))
 		found, err := s.Transfers(r.Context(), db, what)
-		return map[string]any{"transfers": found}, err
+		return transferPage{found, what.next(found)}, err
 	})
 	handle("GET /transfers/{reference}", func(r *http.Request, _ tenancy.Actor, _ string) (any, error) {
 		return s.Transfer(r.Context(), db, r.PathValue("reference"))

@@ -91,6 +91,52 @@ func TestM5_Cancel_AtPeriodEndLeavesNoGraceAndWaitsForNoJob(t *testing.T) {
 	})
 }
 
+// An end that was asked for has no grace, and it makes no difference whether the job
+// has been there: who comes back after it pays from then on.
+func TestM5_Cancel_PayingAfterTheEndStartsAnew(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w = w.with(t, billing.Config{Grace: grace})
+		actor := tenancy.Actor{Kind: tenancy.ActorUser, ID: "usr_1"}
+		for _, job := range []bool{true, false} {
+			w.clock.Set(t0)
+			id := w.account(t)
+			first := w.pay(t, id, "starter")
+			_, err := w.billing.Cancel(t.Context(), w.db, billing.Cancel{Account: id, AtPeriodEnd: true, Actor: actor})
+			wantErr(t, "cancelling", err, nil)
+			back := first.PeriodEnd.Add(24 * time.Hour)
+			w.clock.Set(back)
+			if job {
+				w.lapse(t, 1)
+			}
+			if again := w.pay(t, id, "starter"); again.PeriodStart != back {
+				t.Errorf("job %t: the period starts at %v, want %v", job, again.PeriodStart, back)
+			}
+			w.clock.Set(back.AddDate(0, 0, 1))
+			wantErr(t, "paid again", w.enter(t, id), nil)
+		}
+	})
+}
+
+func TestM5_Cancel_AtPeriodEndWhileSuspended(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w = w.with(t, billing.Config{Grace: grace})
+		id := w.account(t)
+		w.pay(t, id, "starter")
+		actor := tenancy.Actor{Kind: tenancy.ActorOperator, ID: "op"}
+		_, err := w.accounts.Suspend(t.Context(), w.db, tenancy.Suspend{Account: id, Actor: actor})
+		wantErr(t, "suspending", err, nil)
+		_, err = w.billing.Cancel(t.Context(), w.db, billing.Cancel{Account: id, AtPeriodEnd: true, Actor: actor})
+		wantErr(t, "cancelling", err, nil)
+		w.status(t, id, tenancy.StatusSuspended)
+		_, err = w.accounts.Resume(t.Context(), w.db, tenancy.Resume{Account: id, Actor: actor})
+		wantErr(t, "resuming", err, nil)
+		w.clock.Set(end1.Add(-time.Microsecond))
+		wantErr(t, "before the end", w.enter(t, id), nil)
+		w.clock.Set(end1)
+		wantErr(t, "at the end", w.enter(t, id), tenancy.ErrPastDue)
+	})
+}
+
 // What an account is allowed depends on the clock and not on when, how often or
 // where LapseDue ran.
 func TestM5_Lapse_LateTwiceOrAtOnceIsTheSame(t *testing.T) {

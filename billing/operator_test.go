@@ -58,7 +58,7 @@ func TestM8_Operator_ConfirmsRejectsAndReads(t *testing.T) {
 			"period_start": "2026-01-31T09:00:00.123456Z", "period_end": "2026-02-28T09:00:00.123456Z", "entry": 2.0,
 		}
 		same(t, "confirmed", want, got)
-		if a := tenancytest.RequireAudit(t, w.db, ada, "billing.transfer_confirmed"); status != 200 || a.Actor != operator || a.Reason != "line 12" {
+		if a := tenancytest.RequireAudit(t, w.db, ada, "billing.confirm_transfer"); status != 200 || a.Actor != operator || a.Reason != "line 12" {
 			t.Errorf("%d, audit %+v", status, a)
 		}
 		unchanged(t, w.db, "confirming again", func() {
@@ -89,6 +89,10 @@ func TestM8_Operator_ConfirmsRejectsAndReads(t *testing.T) {
 		same(t, "rejected", []any{two.ID}, ids("?status=rejected"))
 		same(t, "after the first", []any{one.ID}, ids("?limit=5&before="+two.ID))
 		same(t, "none", nil, ids("?status=requested"))
+		for query, next := range map[string]any{"?limit=1": two.ID, "?limit=3": nil} {
+			_, list := call(t, h, "GET", "/transfers"+query, "", "Who", "op_1")
+			same(t, query, next, list["next"])
+		}
 	})
 }
 

@@ -31,7 +31,7 @@ func TestM8_Reject_NeedsAReasonAndHasNoEffect(t *testing.T) {
 		want.Status, want.DecidedBy, want.DecidedAt, want.Reason = billing.StatusRejected, operator, t0.Add(time.Hour), "sent back"
 		same(t, "transfer", want, got)
 		same(t, "effect", before, content(t, w.db, effect...))
-		if a := tenancytest.RequireAudit(t, w.db, id, "billing.transfer_rejected"); a.Actor != operator || a.Reason != "sent back" || a.Target != got.ID {
+		if a := tenancytest.RequireAudit(t, w.db, id, "billing.reject_transfer"); a.Actor != operator || a.Reason != "sent back" || a.Target != got.ID {
 			t.Errorf("audit %+v", a)
 		}
 		same(t, "event", billing.TransferRejected{Transfer: got.ID, Reference: got.Reference},

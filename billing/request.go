@@ -107,7 +107,7 @@ func (s *Subscriptions) RequestTransfer(ctx context.Context, db bun.IDB, r Reque
 }
 
 func (r RequestTransfer) audit() tenancy.Audit {
-	return tenancy.Audit{Account: r.Account, Actor: r.Actor, Action: "billing.transfer_requested"}
+	return tenancy.Audit{Account: r.Account, Actor: r.Actor, Action: "billing.request_transfer"}
 }
 
 func (r RequestTransfer) validate() error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -139,7 +140,11 @@ func (s *Subscriptions) extend(ctx context.Context, db bun.IDB, account tenancy.
 		return subscriptionRow{}, err
 	}
 	old := row.Status
-	goesOn := !isNew && row.Plan == p.plan && row.Interval == p.interval && now.Before(row.PeriodEnd.Add(s.cfg.Grace))
+	open := row.PeriodEnd.Add(s.cfg.Grace)
+	if row.CancelAtPeriodEnd {
+		open = row.PeriodEnd // an end that was asked for has no grace
+	}
+	goesOn := !isNew && row.Plan == p.plan && row.Interval == p.interval && now.Before(open)
 	if isNew {
 		row = subscriptionRow{Account: account.ID, ID: id.New("sub"), CreatedAt: now}
 	}
@@ -163,4 +168,26 @@ func (s *Subscriptions) extend(ctx context.Context, db bun.IDB, account tenancy.
 		return row, err
 	}
 	return row, tenancy.Publish(ctx, db, account.ID, now, SubscriptionChanged{Subscription: row.ID, From: old, To: row.Status})
+}
+
+// save writes a subscription and gives the account the status that goes with it. An
+// account that went further by other ways stays there; its plan is not touched, since
+// an operator may have changed it.
+func (s *Subscriptions) save(ctx context.Context, db bun.IDB, row *subscriptionRow, now time.Time, c tenancy.Change) error {
+	status, ok := row.Status.AccountStatus()
+	if !ok {
+		return fmt.Errorf("billing: subscription %s has the unknown status %q", row.ID, row.Status)
+	}
+	row.UpdatedAt = now
+	if row.Status == SubscriptionCancelled {
+		row.EndedAt = now
+	}
+	if _, err := db.NewUpdate().Model(row).WherePK().Exec(ctx); err != nil {
+		return err
+	}
+	c.Account, c.Status = row.Account, status
+	if _, err := s.accounts.Change(ctx, db, c); !errors.Is(err, tenancy.ErrTransition) {
+		return err
+	}
+	return nil
 }

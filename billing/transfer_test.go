@@ -43,7 +43,7 @@ func TestM8_Request_SaysWhatToPayAndChangesNothingElse(t *testing.T) {
 		same(t, "event", billing.TransferRequested{
 			Transfer: got.ID, Reference: got.Reference, Plan: "growth", Amount: 139000, Currency: "USD",
 		}, tenancytest.RequireEvent[billing.TransferRequested](t, w.db, id))
-		line := tenancytest.RequireAudit(t, w.db, id, "billing.transfer_requested")
+		line := tenancytest.RequireAudit(t, w.db, id, "billing.request_transfer")
 		if line.Actor != customer || line.Target != got.ID || !line.At.Equal(t0) {
 			t.Errorf("audit %+v", line)
 		}

@@ -26,6 +26,21 @@ type Transfers struct {
 	Limit int
 }
 
+func (what Transfers) limit() int {
+	if what.Limit <= 0 {
+		return 50
+	}
+	return min(what.Limit, 500)
+}
+
+// next is the Before of the page that follows found, "" if found is the last.
+func (what Transfers) next(found []Transfer) string {
+	if len(found) < what.limit() {
+		return ""
+	}
+	return found[len(found)-1].ID
+}
+
 func (what Transfers) validate() error {
 	switch {
 	case what.Everybody && what.Account != "":
@@ -47,12 +62,8 @@ func (s *Subscriptions) Transfers(ctx context.Context, db bun.IDB, what Transfer
 	if err := what.validate(); err != nil {
 		return nil, err
 	}
-	limit := min(what.Limit, 500)
-	if limit <= 0 {
-		limit = 50
-	}
 	var rows []transferRow
-	q := db.NewSelect().Model(&rows).OrderExpr("transfer_id DESC").Limit(int64(limit))
+	q := db.NewSelect().Model(&rows).OrderExpr("transfer_id DESC").Limit(int64(what.limit()))
 	if !what.Everybody {
 		q = q.Where("account_id = ?", what.Account)
 	}

@@ -54,6 +54,8 @@ CREATE TABLE billing_transfers (
 
 CREATE INDEX billing_transfers_status ON billing_transfers (status, transfer_id);
 
+CREATE INDEX billing_transfers_newest ON billing_transfers (transfer_id);
+
 -- A payment names nothing but a reference: this finds the account it is for.
 CREATE TABLE billing_references (
     reference   TEXT PRIMARY KEY,
