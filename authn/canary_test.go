@@ -49,6 +49,27 @@ func TestSecrets_ShowNowhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		wrong, _, _ := authn.Rekey(keys, issued.Key.ID)
+		for _, c := range []authn.Credential{
+			{Scheme: "bearer", Value: issued.Secret}, {Scheme: issued.Secret, Value: issued.Secret}, shown(basic("ada@example.com", goodPassword), ""),
+			shown(issued.Secret, ""), // in small letters, as a key without a scheme is read
+		} {
+			spill(&out, c)
+			spill(&out, &c)
+			spill(&out, struct{ C authn.Credential }{c})
+			ctx, err := authn.Enter(t.Context(), h.db, h.accounts, tenancy.MintKeys, c, keys)
+			fmt.Fprintf(&out, "%v %v\n", ctx, err)
+		}
+		for _, password := range []string{goodPassword, "CANARYpassword", "CANARYCANARY"} {
+			set := authn.SetPassword{User: "usr_none", Actor: operator, Password: password}
+			spill(&out, set)
+			spill(&out, &set)
+			spill(&out, struct{ S authn.SetPassword }{set})
+			spill(&out, h.passwords.Set(t.Context(), h.db, set))
+			set.User = r.User.ID
+			if password != goodPassword {
+				spill(&out, h.passwords.Set(t.Context(), h.db, set))
+			}
+		}
 		for _, v := range []any{p, &p, authn.Config{Peppers: []authn.Pepper{p}}.Peppers, struct{ P authn.Pepper }{p}, issued, &issued, struct{ I authn.Issued }{issued}} {
 			spill(&out, v)
 		}
@@ -81,7 +102,7 @@ func TestSecrets_ShowNowhere(t *testing.T) {
 		spill(&out, err)
 
 		for what, secret := range map[string]string{
-			"the key's secret": issued.Secret[20:50], "a wrong secret": wrong[20:50], "the pepper": "PEPPERPEPPER",
+			"the key's secret": issued.Secret[20:50], "a wrong secret": wrong[20:50], "in small letters": strings.ToLower(issued.Secret[20:50]), "a Basic value": basic("ada@example.com", goodPassword)[6:], "the pepper": "PEPPERPEPPER",
 			"a password": goodPassword, "a refused password": "CANARYpass", "a long password": "CANARYCANARY",
 		} {
 			for form, text := range map[string]string{
@@ -93,8 +114,10 @@ func TestSecrets_ShowNowhere(t *testing.T) {
 				}
 			}
 		}
-		if !bytes.Contains(out.Bytes(), []byte("pepper canary")) || !bytes.Contains(out.Bytes(), []byte("API key "+string(issued.Key.ID))) {
-			t.Error("what may show does not")
+		for _, said := range []string{`"v":"pepper canary"`, `"v":"API key ` + string(issued.Key.ID) + `"`, `"v":"bearer credential"`, `"v":"credential"`, `"v":"password of usr_none"`} {
+			if !bytes.Contains(out.Bytes(), []byte(said)) {
+				t.Errorf("what may show does not: %s", said)
+			}
 		}
 	})
 }

@@ -2,6 +2,9 @@ package authn
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 
@@ -10,52 +13,109 @@ import (
 	"github.com/quitrent/quitrent/tenancy"
 )
 
+// Credential is what a caller shows to be let in, whatever it came in by. The zero
+// value is none. Formatting, logging and encoding/json leave the secret out.
+type Credential struct {
+	// Scheme is the kind, in lower case: "bearer" for a key or a token, "basic" for
+	// an address and a password.
+	Scheme string `json:"-"`
+	// Value is what an Authorization header has after the scheme (RFC 9110, section
+	// 11.4).
+	Value string `json:"-"`
+	// Account is the one wanted; "" names none. A user of several names one. A key
+	// has one account, and what is said here does not change it.
+	Account tenancy.AccountID
+}
+
+// The schemes that this package knows.
+const (
+	schemeBearer = "bearer"
+	schemeBasic  = "basic"
+)
+
+// String names the scheme if it is one of this package's. Any other may be a key
+// that was sent without a scheme.
+func (c Credential) String() string {
+	switch c.Scheme {
+	case schemeBearer, schemeBasic:
+		return c.Scheme + " credential"
+	}
+	return "credential"
+}
+
+// Format implements fmt.Formatter: no verb shows the secret.
+func (c Credential) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
+
+// LogValue implements slog.LogValuer.
+func (c Credential) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
 // Principal is whom a credential belongs to and which account it acts for. That
-// account has not been validated yet: tenancy.Enter does it.
+// account has not been validated yet: Enter does it.
 type Principal struct {
 	Account tenancy.AccountID
 	Actor   tenancy.Actor
 }
 
-// Authenticator finds a credential of its kind on a request and whose it is.
+// Authenticator knows credentials of one kind.
 type Authenticator interface {
-	// Authenticate returns ErrNoCredential when the request carries none of its
-	// kind, so that the next one is asked; any other error is the answer.
-	Authenticate(ctx context.Context, db bun.IDB, r *http.Request) (Principal, error)
+	// Authenticate finds whose c is. It returns ErrNoCredential when c is none of
+	// its kind, so that the next one is asked; any other error is the answer.
+	Authenticate(ctx context.Context, db bun.IDB, c Credential) (Principal, error)
 }
 
 // Challenger is an Authenticator that tells clients how to use it: its line of
 // WWW-Authenticate (RFC 9110, section 11.6.1) on a 401.
 type Challenger interface{ Challenge() string }
 
-// The schemes of the Authorization header that this package knows.
-const (
-	schemeBearer = "bearer"
-	schemeBasic  = "basic"
-)
+// FromRequest reads the one credential of r: Authorization, or a key in X-API-Key,
+// which counts as a bearer token. The account wanted is the one in X-Account-ID.
+//
+// It returns ErrNoCredential, ErrBadCredential for one without the form of RFC 9110
+// and for two that differ, since it would be a matter of chance who the caller is,
+// and tenancy.ErrInvalid for an X-Account-ID that is not one account's id.
+func FromRequest(r *http.Request) (Credential, error) {
+	c, err := fromHeader(r.Header)
+	if err != nil {
+		return Credential{}, err
+	}
+	switch ids := r.Header.Values("X-Account-ID"); {
+	case len(ids) > 1:
+		err = fmt.Errorf("%w: X-Account-ID names one account", tenancy.ErrInvalid)
+	case len(ids) == 1:
+		c.Account, err = tenancy.ParseAccountID(ids[0])
+	}
+	if err != nil {
+		return Credential{}, err
+	}
+	return c, nil
+}
 
-// credential is the one credential in the header of r: the scheme in lower case
-// and what follows it. A key in X-API-Key counts as a bearer token. Two that differ
-// are refused, since it would be a matter of chance who the caller is.
-func credential(r *http.Request) (scheme, value string, err error) {
-	auth, key := r.Header.Values("Authorization"), r.Header.Values("X-API-Key")
+// fromHeader is FromRequest without the account.
+func fromHeader(h http.Header) (c Credential, err error) {
+	auth, key := h.Values("Authorization"), h.Values("X-API-Key")
 	if len(auth) > 1 || len(key) > 1 {
-		return "", "", ErrBadCredential
+		return Credential{}, ErrBadCredential
 	}
 	if len(auth) == 1 && auth[0] != "" {
-		scheme, value, _ = strings.Cut(auth[0], " ")
-		scheme, value = strings.ToLower(scheme), strings.TrimLeft(value, " ")
+		scheme, value, _ := strings.Cut(auth[0], " ")
+		if !token(scheme) {
+			return Credential{}, ErrBadCredential
+		}
+		c = Credential{Scheme: strings.ToLower(scheme), Value: strings.TrimLeft(value, " ")}
 	}
 	if len(key) == 1 && key[0] != "" {
-		if scheme == "" {
-			return schemeBearer, key[0], nil
+		bearer := Credential{Scheme: schemeBearer, Value: key[0]}
+		if c.Scheme != "" && c != bearer {
+			return Credential{}, ErrBadCredential
 		}
-		if scheme != schemeBearer || value != key[0] {
-			return "", "", ErrBadCredential
-		}
+		c = bearer
 	}
-	if scheme == "" {
-		return "", "", ErrNoCredential
+	if c.Scheme == "" {
+		return Credential{}, ErrNoCredential
 	}
-	return scheme, value, nil
+	return c, nil
 }
+
+// token reports that s is a token of RFC 9110, section 5.6.2, as a scheme is.
+// Nothing but ASCII: other letters have lower cases that spell a scheme.
+func token(s string) bool { return s != "" && strings.Trim(s, "!#$%&'*+-.^_`|~"+alphabet) == "" }

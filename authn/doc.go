@@ -13,14 +13,22 @@
 //
 //	mux.Handle("POST /signup", passwords.SignUp(db, keys))
 //	mux.Handle("/v1/", keys.Middleware(db, tenancy.Use)(api))
-//	mux.Handle("/keys", passwords.Middleware(db, tenancy.MintKeys)(keys.Handler(db)))
-//	mux.Handle("/keys/", passwords.Middleware(db, tenancy.MintKeys)(keys.Handler(db)))
+//	mux.Handle("/keys", passwords.Middleware(db, tenancy.SignIn)(keys.Handler(db)))
+//	mux.Handle("/keys/{id}", passwords.Middleware(db, tenancy.SignIn)(keys.Handler(db)))
 //
 // Middleware takes any number of Authenticators, asked in order. A request carries
 // one credential: in Authorization, or a key in X-API-Key; two that differ are
 // refused. An authenticator that does not know its kind says ErrNoCredential, and
-// the next one is asked; any other error is final. Keys.Verify is the same way in
-// without HTTP.
+// the next one is asked; any other error is final.
+//
+// Middleware is a thin face: FromRequest makes a Credential of a request, and Enter
+// does the rest. Where calls come in by gRPC, a socket or a queue, make the
+// Credential of what they carry and call Enter, or Keys.Verify with a key.
+//
+// Somebody who belongs to several accounts names one, in X-Account-ID or in
+// Credential.Account: without it the answer is tenancy.ErrWhichAccount (409), and
+// tenancy.ErrNoAccount (404) where there is none to enter. Passwords.SignIn alone
+// asks for no account.
 //
 // # The form of a key
 //
@@ -55,7 +63,9 @@
 // not in the database: a copy of the database opens nothing, and no id or
 // environment can be put in front of another's secret. Of a password, Argon2id
 // with a salt, computed outside of transactions and a bounded number at a time.
-// Peppers, new keys and passwords show in no error, log or formatted value.
+// Peppers, keys, credentials and passwords show in no error or log of this package,
+// and not in its types when they are formatted. Package fmt does not ask a value in
+// an unexported field of yours: give such a struct a String of its own.
 //
 // A key has one secret now and may have several in the schema; each of them opens
 // the same key.

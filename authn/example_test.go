@@ -105,3 +105,40 @@ func ExamplePasswords() {
 	// Ada
 	// the credential is not valid: the e-mail address or the password is wrong
 }
+
+// A worker gets calls from a queue. Each one carries a key, and there is no request.
+func ExampleEnter() {
+	ctx := context.Background()
+	accounts := tenancy.New(tenancy.Config{})
+	db, closeDB := exampleDB(ctx, accounts)
+	defer closeDB()
+	keys, err := authn.New(accounts, authn.Config{
+		Peppers: []authn.Pepper{{ID: "2026", Secret: []byte(strings.Repeat("only for this example ", 2))}},
+	})
+	check(err)
+	passwords := authn.NewPasswords(accounts, authn.PasswordConfig{})
+
+	ada, err := accounts.Register(ctx, db, tenancy.Register{Name: "Ada", Email: "ada@example.com"})
+	check(err)
+	issued, err := keys.Issue(ctx, db, authn.Issue{
+		Account: ada.Account.ID, Name: "worker", Actor: tenancy.Actor{Kind: tenancy.ActorUser, ID: string(ada.User.ID)},
+	})
+	check(err)
+
+	for _, key := range []string{issued.Secret, "qr_live_made_up", ""} {
+		var c authn.Credential // what a message without a key shows
+		if key != "" {
+			c = authn.Credential{Scheme: "bearer", Value: key}
+		}
+		entered, err := authn.Enter(ctx, db, accounts, tenancy.Spend, c, keys, passwords)
+		if err != nil {
+			fmt.Println(c, "refused:", err)
+			continue
+		}
+		fmt.Println(c, "entered:", tenancy.From(entered).Account == ada.Account.ID)
+	}
+	// Output:
+	// bearer credential entered: true
+	// bearer credential refused: the credential is not valid
+	// credential refused: this needs a credential: send an API key or sign in
+}

@@ -12,10 +12,14 @@ import (
 	"github.com/quitrent/quitrent/tenancy"
 )
 
-// Handler serves an account's keys to it, behind a middleware that enters it with
-// tenancy.MintKeys. A context that was entered with less gets tenancy.ErrForbidden.
+// Handler serves an account's keys to the people in it, behind a middleware that
+// enters it with tenancy.SignIn: whoever may sign in may see and revoke keys, also
+// when the trial is over and a key has leaked. To make one, the account must be able
+// to do tenancy.MintKeys. A context that was entered without SignIn, as every one of
+// a key is, gets tenancy.ErrForbidden.
 //
-//	GET    /keys       {"keys": […]}, newest first; ?limit= (1 to 500) and ?before= (a key's id)
+//	GET    /keys       {"keys": […], "next": "…"}, newest first; ?limit= (1 to 500) and
+//	                   ?before= (the next of the page before; the last page has none)
 //	POST   /keys       {"name": "…", "expires_at": "…"}; 201, with api_key this once
 //	DELETE /keys/{id}  revokes it
 func (k *Keys) Handler(db *bun.DB) http.Handler {
@@ -23,7 +27,7 @@ func (k *Keys) Handler(db *bun.DB) http.Handler {
 	route := func(pattern string, do func(w http.ResponseWriter, r *http.Request, s tenancy.Scope) error) {
 		mux.Route(pattern, func(w http.ResponseWriter, r *http.Request) error {
 			scope := tenancy.From(r.Context())
-			if scope.Capability&tenancy.MintKeys == 0 {
+			if scope.Capability&tenancy.SignIn == 0 {
 				return tenancy.ErrForbidden
 			}
 			return do(w, r, scope)
@@ -38,11 +42,14 @@ func (k *Keys) Handler(db *bun.DB) http.Handler {
 			}
 			page.Limit = n
 		}
-		keys, err := k.List(r.Context(), db, page)
+		keys, next, err := k.list(r.Context(), db, page)
 		if err != nil {
 			return err
 		}
-		problem.JSON(w, http.StatusOK, map[string]any{"keys": keys})
+		problem.JSON(w, http.StatusOK, struct {
+			Keys []Key `json:"keys"`
+			Next KeyID `json:"next,omitzero"`
+		}{keys, next})
 		return nil
 	})
 	route("POST /keys", func(w http.ResponseWriter, r *http.Request, s tenancy.Scope) error {

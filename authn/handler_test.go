@@ -29,10 +29,15 @@ type keyAnswer struct {
 	APIKey string `json:"api_key"`
 }
 
+type keysAnswer struct {
+	Keys []authn.Key
+	Next authn.KeyID
+}
+
 func TestHandler_AnAccountMintsListsAndRevokesItsKeys(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		r := h.register(t, "ada@example.com")
-		server := h.passwords.Middleware(h.db, tenancy.MintKeys)(h.keys.Handler(h.db))
+		server := h.passwords.Middleware(h.db, tenancy.SignIn)(h.keys.Handler(h.db))
 		person := []string{"Authorization", basic("ada@example.com", goodPassword)}
 
 		w := serve(server, request("POST", "/keys", `{"name":"build","expires_at":"2026-03-02T10:00:00+01:00"}`, person...))
@@ -45,16 +50,28 @@ func TestHandler_AnAccountMintsListsAndRevokesItsKeys(t *testing.T) {
 		h.clock.Advance(time.Second)
 		second := body[keyAnswer](t, serve(server, request("POST", "/keys", `{"name":"test"}`, person...)).Body.String())
 		w = serve(server, request("GET", "/keys", "", person...))
-		list := body[struct{ Keys []authn.Key }](t, w.Body.String()).Keys
+		list := body[keysAnswer](t, w.Body.String()).Keys
 		if w.Code != 200 || len(list) != 2 || list[0].ID != second.ID || list[1].ID != made.ID {
 			t.Errorf("%d %s", w.Code, w.Body)
+		}
+		if strings.Contains(w.Body.String(), "next") {
+			t.Errorf("a page after the last: %s", w.Body)
 		}
 		if strings.Contains(w.Body.String(), made.APIKey) || strings.Contains(w.Body.String(), "api_key") {
 			t.Error("the list shows a secret")
 		}
-		w = serve(server, request("GET", "/keys?limit=1&before="+string(second.ID), "", person...))
-		if list := body[struct{ Keys []authn.Key }](t, w.Body.String()).Keys; len(list) != 1 || list[0].ID != made.ID {
-			t.Errorf("the second page: %s", w.Body)
+		w = serve(server, request("GET", "/keys?limit=1", "", person...))
+		first := body[keysAnswer](t, w.Body.String())
+		if len(first.Keys) != 1 || first.Keys[0].ID != second.ID || first.Next != second.ID {
+			t.Errorf("the first page: %s", w.Body)
+		}
+		w = serve(server, request("GET", "/keys?limit=1&before="+string(first.Next), "", person...))
+		if last := body[keysAnswer](t, w.Body.String()); len(last.Keys) != 1 || last.Keys[0].ID != made.ID || last.Next != "" {
+			t.Errorf("the last page: %s", w.Body)
+		}
+		w = serve(server, request("GET", "/keys?before="+string(made.ID), "", person...))
+		if got := strings.TrimSpace(w.Body.String()); got != `{"keys":[]}` {
+			t.Errorf("behind the last: %s", got)
 		}
 
 		for range 2 {
@@ -74,7 +91,7 @@ func TestHandler_Refusals(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		ada, bob := h.register(t, "ada@example.com"), h.register(t, "bob@example.com")
 		foreign, own := h.issue(t, bob), h.issue(t, ada)
-		server := h.passwords.Middleware(h.db, tenancy.MintKeys)(h.keys.Handler(h.db))
+		server := h.passwords.Middleware(h.db, tenancy.SignIn)(h.keys.Handler(h.db))
 		for what, c := range map[string]struct {
 			method, path, body string
 			status             int
@@ -82,6 +99,7 @@ func TestHandler_Refusals(t *testing.T) {
 		}{
 			"no name":              {"POST", "/keys", `{}`, 422, "invalid"},
 			"an end in the past":   {"POST", "/keys", `{"name":"x","expires_at":"2020-01-01T00:00:00Z"}`, 422, "invalid"},
+			"an end after 9999":    {"POST", "/keys", `{"name":"x","expires_at":"9999-12-31T23:59:59-23:59"}`, 422, "invalid"},
 			"no instant":           {"POST", "/keys", `{"name":"x","expires_at":"tomorrow"}`, 422, "invalid_body"},
 			"an account":           {"POST", "/keys", `{"name":"x","account":"` + string(bob.Account.ID) + `"}`, 422, "invalid_body"},
 			"another's key":        {"DELETE", "/keys/" + string(foreign.Key.ID), "", 404, "no_key"},
@@ -101,6 +119,21 @@ func TestHandler_Refusals(t *testing.T) {
 			})
 		}
 		wantErr(t, "another's key", h.verify(t, foreign.Secret), nil)
+
+		// Who may only sign in sees and revokes a key that has leaked, and makes none.
+		h.clock.Set(t0.AddDate(0, 0, 14)) // the trial is over
+		person := []string{"Authorization", basic("ada@example.com", goodPassword)}
+		for _, c := range []struct {
+			method, path, body string
+			status             int
+		}{
+			{"GET", "/keys", "", 200}, {"POST", "/keys", `{"name":"x"}`, 402}, {"DELETE", "/keys/" + string(own.Key.ID), "", 200},
+		} {
+			if w := serve(server, request(c.method, c.path, c.body, person...)); w.Code != c.status {
+				t.Errorf("%s %s with the trial over: %d %s", c.method, c.path, w.Code, w.Body)
+			}
+		}
+		h.clock.Set(t0)
 
 		// Mounted behind what enters for less, it gives nothing away.
 		for _, loose := range []http.Handler{
@@ -268,9 +301,10 @@ func TestSignUp_WithoutAKeyWhereNoneMayBe(t *testing.T) {
 func TestSignUp_RecognisesNobody(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		r := request("POST", "/", `{"name":"Ada","email":"ada@example.com","password":"`+goodPassword+`"}`, "X-API-Key", "x")
-		ctx, recognised := tenancy.Observe(r.Context())
-		if w := serve(h.passwords.SignUp(h.db, h.keys), r.WithContext(ctx)); w.Code != 201 || recognised() {
-			t.Errorf("%d, recognised %v", w.Code, recognised())
+		recognised := false
+		ctx := tenancy.Observe(r.Context(), func() { recognised = true })
+		if w := serve(h.passwords.SignUp(h.db, h.keys), r.WithContext(ctx)); w.Code != 201 || recognised {
+			t.Errorf("%d, recognised %v", w.Code, recognised)
 		}
 	})
 }

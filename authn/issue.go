@@ -69,6 +69,9 @@ func (k *Keys) issue(ctx context.Context, db bun.IDB, i Issue) (Issued, error) {
 	if !row.ExpiresAt.IsZero() && !row.ExpiresAt.After(now) {
 		return Issued{}, fmt.Errorf("%w: the key would expire before it is used", tenancy.ErrInvalid)
 	}
+	if row.ExpiresAt.Year() > 9999 {
+		return Issued{}, fmt.Errorf("%w: the key would expire after the year 9999: leave the end out instead", tenancy.ErrInvalid)
+	}
 	plan, err := k.mayMint(ctx, db, i)
 	if err != nil {
 		return Issued{}, err

@@ -95,9 +95,16 @@ func utc(t time.Time) time.Time {
 	return t.UTC()
 }
 
+// among reports that both ids may name something: an odd byte in either would end
+// a host's transaction on PostgreSQL.
+func (id KeyID) among(account tenancy.AccountID) bool {
+	_, err := tenancy.ParseAccountID(string(account))
+	return err == nil && id.possible()
+}
+
 // Get reads one of the account's keys. ErrNoKey: it has none of that id.
 func (k *Keys) Get(ctx context.Context, db bun.IDB, account tenancy.AccountID, id KeyID) (Key, error) {
-	if !id.possible() {
+	if !id.among(account) {
 		return Key{}, ErrNoKey
 	}
 	var row keyRow
@@ -119,28 +126,38 @@ type List struct {
 }
 
 // List reads a page of an account's keys. A Before that the account does not have
-// gives an empty page.
+// gives an empty page, and so does what is no account's id.
 func (k *Keys) List(ctx context.Context, db bun.IDB, page List) ([]Key, error) {
+	keys, _, err := k.list(ctx, db, page)
+	return keys, err
+}
+
+// list is List, and the Before of the following page, "" if this is the last.
+func (k *Keys) list(ctx context.Context, db bun.IDB, page List) (keys []Key, next KeyID, err error) {
 	limit := 50
 	if page.Limit > 0 {
 		limit = min(page.Limit, 500)
 	}
+	if _, err := tenancy.ParseAccountID(string(page.Account)); err != nil || page.Before != "" && !page.Before.possible() {
+		return []Key{}, "", nil // no name of anything: not for the database
+	}
 	var rows []keyRow
 	q := db.NewSelect().Model(&rows).Where("account_id = ?", page.Account).
-		OrderExpr("created_at DESC, key_id DESC").Limit(int64(limit))
-	if page.Before != "" && !page.Before.possible() {
-		return []Key{}, nil
-	}
+		OrderExpr("created_at DESC, key_id DESC").Limit(int64(limit) + 1)
 	if page.Before != "" {
 		q = q.Where(`(created_at, key_id) < (SELECT b.created_at, b.key_id FROM authn_keys AS b
 			WHERE b.account_id = ? AND b.key_id = ?)`, page.Account, page.Before)
 	}
 	if err := q.Scan(ctx); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	keys := make([]Key, len(rows))
+	if len(rows) > limit {
+		rows = rows[:limit]
+		next = rows[limit-1].ID
+	}
+	keys = make([]Key, len(rows))
 	for i, r := range rows {
 		keys[i] = r.key()
 	}
-	return keys, nil
+	return keys, next, nil
 }

@@ -1,8 +1,6 @@
 package authn
 
 import (
-	"context"
-	"errors"
 	"net/http"
 
 	"github.com/uptrace/bun"
@@ -11,17 +9,11 @@ import (
 	"github.com/quitrent/quitrent/tenancy"
 )
 
-// Middleware asks the authenticators in order who is calling and enters the
-// account for everything in need (0 means tenancy.Use), so that tenancy.From finds
-// it in next. The first one that knows the credential decides: a bad one is never
-// tried as another kind. A refusal goes to the OnError of accounts, with a
-// WWW-Authenticate line for each Challenger if it is a 401.
+// Middleware is Enter for the credential that FromRequest finds, so that
+// tenancy.From finds the account in next. A refusal goes to the OnError of accounts,
+// with a WWW-Authenticate line for each Challenger if it is a 401.
 func Middleware(db *bun.DB, accounts *tenancy.Accounts, need tenancy.Capability, auth ...Authenticator) func(http.Handler) http.Handler {
-	refuse := func(w http.ResponseWriter, r *http.Request, err error) {
-		nobody := func(*http.Request) (tenancy.AccountID, tenancy.Actor, error) { return "", tenancy.Actor{}, err }
-		accounts.Middleware(db, nobody, need)(nil).ServeHTTP(w, r)
-	}
-	return middleware(db, accounts, need, refuse, auth)
+	return middleware(db, accounts, need, accounts.Refuse, auth)
 }
 
 // Middleware is the package's Middleware for keys alone, with the OnError of k.
@@ -37,16 +29,13 @@ func (p *Passwords) Middleware(db *bun.DB, need tenancy.Capability) func(http.Ha
 func middleware(db *bun.DB, accounts *tenancy.Accounts, need tenancy.Capability,
 	refuse func(w http.ResponseWriter, r *http.Request, err error), auth []Authenticator,
 ) func(http.Handler) http.Handler {
-	enter := func(r *http.Request) (context.Context, error) {
-		who, err := first(r, db, auth)
-		if err != nil {
-			return nil, err
-		}
-		return accounts.Enter(r.Context(), db, who.Account, who.Actor, need)
-	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			ctx, err := enter(r)
+			ctx := r.Context()
+			c, err := FromRequest(r)
+			if err == nil {
+				ctx, err = Enter(ctx, db, accounts, need, c, auth...)
+			}
 			if err != nil {
 				challenge(w.Header(), err, auth)
 				refuse(w, r, err)
@@ -55,20 +44,6 @@ func middleware(db *bun.DB, accounts *tenancy.Accounts, need tenancy.Capability,
 			next.ServeHTTP(w, r.WithContext(ctx))
 		})
 	}
-}
-
-// first is the principal of the first authenticator that knows the credential.
-func first(r *http.Request, db bun.IDB, auth []Authenticator) (Principal, error) {
-	for _, a := range auth {
-		who, err := a.Authenticate(r.Context(), db, r)
-		if !errors.Is(err, ErrNoCredential) {
-			return who, err
-		}
-	}
-	if _, _, err := credential(r); err != nil {
-		return Principal{}, err
-	}
-	return Principal{}, ErrBadCredential // there is one, and nobody knows it
 }
 
 func challenge(h http.Header, err error, auth []Authenticator) {

@@ -47,7 +47,7 @@ func TestM12_AKeyPutsItsAccountOnTheRequest(t *testing.T) {
 			{b, []string{"Authorization", "BEARER " + b.Secret}},
 			{b, []string{"x-api-key", b.Secret}},
 			{b, []string{"Authorization", "Bearer " + b.Secret, "X-API-Key", b.Secret}},
-			{b, []string{"X-API-Key", b.Secret, "X-Account-ID", string(ada.Account.ID)}}, // a key has one account
+			{b, []string{"X-API-Key", b.Secret, "X-Account-ID", string(bob.Account.ID)}},
 		} {
 			w := serve(server, request("GET", "/", "", c.headers...))
 			want := string(c.issued.Key.Account) + " key " + string(c.issued.Key.ID)
@@ -86,6 +86,9 @@ func TestMiddleware_OneCredentialARequest(t *testing.T) {
 			"a bad key and a password":   {[]string{"Authorization", person, "X-API-Key", "x"}, 401, "invalid_credential"},
 			"a good key and a password":  {[]string{"Authorization", person, "X-API-Key", a}, 401, "invalid_credential"},
 			"a bad bearer, a good key":   {[]string{"Authorization", "Bearer x", "X-API-Key", a}, 401, "invalid_credential"},
+			"a key, no account's id":     {[]string{"X-API-Key", a, "X-Account-ID", "a b"}, 422, "invalid"},
+			"a key, another account":     {[]string{"X-API-Key", a, "X-Account-ID", string(bob.Account.ID)}, 404, "no_account"},
+			"no account's id alone":      {[]string{"X-Account-ID", "a b"}, 401, "missing_credential"},
 			"a password that is no text": {[]string{"Authorization", "Basic %%%"}, 401, "invalid_credential"},
 		} {
 			w := serve(server, request("GET", "/", "", c.headers...))
@@ -154,7 +157,7 @@ func TestMiddleware_RefusalsGoToOnError(t *testing.T) {
 // never is an authenticator that must not be asked.
 type never struct{ t *testing.T }
 
-func (n never) Authenticate(context.Context, bun.IDB, *http.Request) (authn.Principal, error) {
+func (n never) Authenticate(context.Context, bun.IDB, authn.Credential) (authn.Principal, error) {
 	n.t.Error("asked although somebody before knew the credential")
 	return authn.Principal{}, authn.ErrNoCredential
 }
@@ -213,14 +216,16 @@ func TestOperatorToken(t *testing.T) {
 		"more than it":          {[]string{"Authorization", "Bearer " + token + "x"}, tenancy.ErrForbidden},
 		"the token and a key":   {[]string{"Authorization", "Bearer " + token, "X-API-Key", key}, tenancy.ErrForbidden},
 		"the token in a stray":  {[]string{"Authorization", "Bearer " + token, "Authorization", "x"}, tenancy.ErrForbidden},
+		"the token, an account": {[]string{"Authorization", "Bearer " + token, "X-Account-ID", "a b"}, nil}, // none of its business
 		"a bearer with nothing": {[]string{"Authorization", "Bearer "}, tenancy.ErrForbidden},
 	} {
 		r := request("GET", "/", "", c.headers...)
-		ctx, recognised := tenancy.Observe(r.Context())
+		recognised := false
+		ctx := tenancy.Observe(r.Context(), func() { recognised = true })
 		actor, err := check.Authorize(r.WithContext(ctx))
 		wantErr(t, what, err, c.want)
-		if recognised() != (c.want == nil) {
-			t.Errorf("%s: recognised %v", what, recognised())
+		if recognised != (c.want == nil) {
+			t.Errorf("%s: recognised %v", what, recognised)
 		}
 		if want := (tenancy.Actor{Kind: tenancy.ActorOperator, ID: "op_1"}); c.want == nil && actor != want {
 			t.Errorf("%s: %+v", what, actor)

@@ -23,7 +23,7 @@ func story(t *testing.T, h *house, email string) {
 		t.Error(err)
 	}
 	wantErr(t, "verify", h.verify(t, issued.Secret), authn.ErrBadCredential)
-	if err := h.passwords.Set(t.Context(), h.db, authn.SetPassword{User: r.User.ID, Actor: userOf(r)}, "short blue elephants"); err != nil {
+	if err := h.passwords.Set(t.Context(), h.db, authn.SetPassword{User: r.User.ID, Actor: userOf(r), Password: "short blue elephants"}); err != nil {
 		t.Error(err)
 	}
 	wantErr(t, "sign in", h.signIn(t, email, "short blue elephants"), nil)

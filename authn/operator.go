@@ -27,12 +27,12 @@ func OperatorToken(token, id string) (tenancy.Authorizer, error) {
 	}
 	want := sha256.Sum256([]byte(token)) // of one length, so that comparing does not tell it
 	return func(r *http.Request) (tenancy.Actor, error) {
-		scheme, got, err := credential(r)
+		c, err := fromHeader(r.Header)
 		if errors.Is(err, ErrNoCredential) {
 			return tenancy.Actor{}, err
 		}
-		sum := sha256.Sum256([]byte(got))
-		if !hmac.Equal(sum[:], want[:]) || scheme != schemeBearer || err != nil {
+		sum := sha256.Sum256([]byte(c.Value))
+		if !hmac.Equal(sum[:], want[:]) || c.Scheme != schemeBearer || err != nil {
 			return tenancy.Actor{}, tenancy.ErrForbidden
 		}
 		return tenancy.Actor{Kind: tenancy.ActorOperator, ID: id}, nil

@@ -4,6 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 	"runtime"
 	"time"
@@ -103,7 +106,8 @@ type passwordRow struct {
 
 // Register is tenancy.Accounts.Register with a password: the account, its owner
 // and the password's hash in one transaction. db must not be a transaction; Prepare
-// is for joining one.
+// is for joining one. The password is not in r: tenancy knows none, and its Register
+// is handed to the host's BeforeRegister and may be printed whole.
 //
 // It returns ErrWeakPassword, and what tenancy's returns.
 func (p *Passwords) Register(ctx context.Context, db bun.IDB, r tenancy.Register, password string) (tenancy.Registered, error) {
@@ -140,20 +144,32 @@ func (p *Passwords) Prepare(ctx context.Context, r tenancy.Register, password st
 	return r, nil
 }
 
-// SetPassword gives a user another password, or the first one.
+// SetPassword gives a user another password, or the first one. Formatting, logging
+// and encoding/json leave the password out.
 type SetPassword struct {
 	User  tenancy.UserID
 	Actor tenancy.Actor
 	// Reason is the actor's own words, for the audit log.
 	Reason string
+	// Password is the new one, as it was typed.
+	Password string `json:"-"`
 }
+
+// String names the user.
+func (s SetPassword) String() string { return "password of " + string(s.User) }
+
+// Format implements fmt.Formatter: no verb shows the password.
+func (s SetPassword) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+
+// LogValue implements slog.LogValuer.
+func (s SetPassword) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // Set stores the password and writes to the installation's audit log, since a user
 // belongs to no one account. db must not be a transaction.
 //
 // It returns tenancy.ErrNoUser, ErrWeakPassword, and tenancy.ErrInvalid when the
 // actor is missing or the reason is no text.
-func (p *Passwords) Set(ctx context.Context, db bun.IDB, s SetPassword, password string) error {
+func (p *Passwords) Set(ctx context.Context, db bun.IDB, s SetPassword) error {
 	if !tx.Owns(db) {
 		return errInTransaction
 	}
@@ -165,7 +181,7 @@ func (p *Passwords) Set(ctx context.Context, db bun.IDB, s SetPassword, password
 	if err != nil {
 		return err
 	}
-	hash, err := p.newHash(ctx, password, user.Email, user.Name)
+	hash, err := p.newHash(ctx, s.Password, user.Email, user.Name)
 	if err != nil {
 		return err
 	}

@@ -103,7 +103,7 @@ func TestPasswords_AreNotHashedInATransaction(t *testing.T) {
 		err = h.db.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
 			_, err1 := h.passwords.Register(ctx, tx, tenancy.Register{Name: "Eve", Email: "eve@example.com"}, goodPassword)
 			_, err2 := h.passwords.SignIn(ctx, tx, "ada@example.com", goodPassword)
-			err3 := h.passwords.Set(ctx, tx, authn.SetPassword{User: r.User.ID, Actor: userOf(r)}, goodPassword)
+			err3 := h.passwords.Set(ctx, tx, authn.SetPassword{User: r.User.ID, Actor: userOf(r), Password: goodPassword})
 			for _, err := range []error{err1, err2, err3} {
 				if err == nil || !strings.Contains(err.Error(), "outside of transactions") {
 					t.Errorf("got %v", err)
@@ -128,9 +128,10 @@ func TestSet_ReplacesThePasswordAndSaysWho(t *testing.T) {
 		}
 		const next = "short blue elephants"
 		set := func(user tenancy.UserID, actor tenancy.Actor, password string) error {
-			return h.passwords.Set(t.Context(), h.db, authn.SetPassword{User: user, Actor: actor, Reason: "asked for it"}, password)
+			return h.passwords.Set(t.Context(), h.db, authn.SetPassword{User: user, Actor: actor, Reason: "asked for it", Password: password})
 		}
 		h.unchanged(t, "the refusals", func() {
+			wantErr(t, "none", set(r.User.ID, userOf(r), ""), authn.ErrWeakPassword)
 			wantErr(t, "a weak one", set(r.User.ID, userOf(r), "password123"), authn.ErrWeakPassword)
 			wantErr(t, "the address", set(r.User.ID, userOf(r), "ada@example.com"), authn.ErrWeakPassword)
 			wantErr(t, "nobody", set("usr_none", operator, next), tenancy.ErrNoUser)

@@ -25,7 +25,7 @@ type Revoke struct {
 // It returns ErrNoKey, also for another account's key, and tenancy.ErrInvalid when
 // the actor is missing or the reason is no text.
 func (k *Keys) Revoke(ctx context.Context, db bun.IDB, r Revoke) (Key, error) {
-	if !r.Key.possible() {
+	if !r.Key.among(r.Account) {
 		return Key{}, ErrNoKey
 	}
 	line := tenancy.Audit{Account: r.Account, Actor: r.Actor, Action: "authn.revoke_key", Target: string(r.Key), Reason: r.Reason}

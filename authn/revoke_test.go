@@ -124,3 +124,42 @@ func TestList_PagesAnAccountsOwnKeys(t *testing.T) {
 		}
 	})
 }
+
+// Ids come out of URLs and messages. PostgreSQL refuses odd bytes, and with them the
+// rest of a host's transaction.
+func TestKeys_AskNotForAnAccountThatCannotBe(t *testing.T) {
+	keys, err := authn.New(tenancy.New(tenancy.Config{}), authn.Config{Peppers: []authn.Pepper{pepper("a")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const key = authn.KeyID("000000000000")
+	for _, account := range []tenancy.AccountID{"", "\x00", "acc_\xff", "a b", tenancy.AccountID(strings.Repeat("a", 65))} {
+		_, err := keys.Get(t.Context(), nil, account, key) // a nil database panics when it is asked
+		wantErr(t, "get", err, authn.ErrNoKey)
+		_, err = keys.Revoke(t.Context(), nil, authn.Revoke{Account: account, Key: key, Actor: operator})
+		wantErr(t, "revoke", err, authn.ErrNoKey)
+		for _, before := range []authn.KeyID{"", key} {
+			list, err := keys.List(t.Context(), nil, authn.List{Account: account, Before: before})
+			if err != nil || list == nil || len(list) != 0 {
+				t.Errorf("list: %v, %v", list, err)
+			}
+		}
+	}
+	each(t, func(t *testing.T, h *house) {
+		r := h.register(t, "ada@example.com")
+		err := h.db.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+			const odd = tenancy.AccountID("acc_\x00\xff")
+			_, err1 := h.keys.Get(ctx, tx, odd, key)
+			_, err2 := h.keys.Revoke(ctx, tx, authn.Revoke{Account: odd, Key: key, Actor: operator})
+			_, err3 := h.keys.List(ctx, tx, authn.List{Account: odd})
+			_, err4 := h.keys.Issue(ctx, tx, authn.Issue{Account: odd, Name: "a key", Actor: operator})
+			wantErr(t, "get", err1, authn.ErrNoKey)
+			wantErr(t, "revoke", err2, authn.ErrNoKey)
+			wantErr(t, "list", err3, nil)
+			wantErr(t, "issue", err4, tenancy.ErrNoAccount)
+			_, err := h.keys.Issue(ctx, tx, authn.Issue{Account: r.Account.ID, Name: "a key", Actor: userOf(r)})
+			return err
+		})
+		wantErr(t, "the transaction after them", err, nil)
+	})
+}

@@ -2,10 +2,11 @@ package authn
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/uptrace/bun"
@@ -71,45 +72,42 @@ func (p *Passwords) upgrade(ctx context.Context, db bun.IDB, user tenancy.UserID
 }
 
 // Authenticate implements Authenticator for Basic credentials (RFC 7617, UTF-8):
-// the user-id is the e-mail address. A user of several accounts names one in
-// X-Account-ID. It returns ErrBadCredential and what tenancy.AccountOf returns.
-func (p *Passwords) Authenticate(ctx context.Context, db bun.IDB, r *http.Request) (Principal, error) {
-	scheme, _, err := credential(r)
-	if err != nil {
-		return Principal{}, err
-	}
-	if scheme != schemeBasic {
+// the user-id is the e-mail address. A user of several accounts names the one
+// wanted. db must not be a transaction.
+//
+// It returns ErrBadCredential, tenancy.ErrNoAccount for a user who belongs to no
+// account or not to the one wanted, and tenancy.ErrWhichAccount for a user of
+// several who names none: these only once the password is right.
+func (p *Passwords) Authenticate(ctx context.Context, db bun.IDB, c Credential) (Principal, error) {
+	if c.Scheme != schemeBasic {
 		return Principal{}, ErrNoCredential
 	}
-	email, password, ok := r.BasicAuth()
+	email, password, ok := userAndPassword(c.Value)
 	if !ok {
 		return Principal{}, ErrBadCredential
-	}
-	wanted, err := wantedAccount(r)
-	if err != nil {
-		return Principal{}, err
 	}
 	user, err := p.SignIn(ctx, db, email, password)
 	if err != nil {
 		return Principal{}, err
 	}
-	account, err := p.accounts.AccountOf(ctx, db, user.ID, wanted)
-	return Principal{Account: account, Actor: tenancy.Actor{Kind: tenancy.ActorUser, ID: string(user.ID)}}, err
+	account, err := p.accounts.AccountOf(ctx, db, user.ID, c.Account)
+	if err != nil {
+		return Principal{}, err
+	}
+	return Principal{Account: account, Actor: tenancy.Actor{Kind: tenancy.ActorUser, ID: string(user.ID)}}, nil
+}
+
+// userAndPassword reads the value of a Basic credential (RFC 7617, section 2): the
+// user-id ends at the first colon, the password may have more.
+func userAndPassword(value string) (user, password string, ok bool) {
+	text, err := base64.StdEncoding.DecodeString(value)
+	if err != nil {
+		return "", "", false
+	}
+	return strings.Cut(string(text), ":")
 }
 
 // Challenge implements Challenger.
 func (p *Passwords) Challenge() string {
 	return `Basic realm="` + p.cfg.Realm + `", charset="UTF-8"`
-}
-
-// wantedAccount is the account that the request names, "" if it names none.
-func wantedAccount(r *http.Request) (tenancy.AccountID, error) {
-	switch ids := r.Header.Values("X-Account-ID"); {
-	case len(ids) == 0:
-		return "", nil
-	case len(ids) > 1:
-		return "", fmt.Errorf("%w: X-Account-ID names one account", tenancy.ErrInvalid)
-	default:
-		return tenancy.ParseAccountID(ids[0])
-	}
 }

@@ -120,6 +120,13 @@ func TestBasic(t *testing.T) {
 		if _, err := h.accounts.CreateUser(t.Context(), h.db, tenancy.CreateUser{Email: "eve@example.com", Name: "Eve"}); err != nil {
 			t.Fatal(err)
 		}
+		zed, err := h.accounts.CreateUser(t.Context(), h.db, tenancy.CreateUser{Email: "zed@example.com", Name: "Zed"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.passwords.Set(t.Context(), h.db, authn.SetPassword{User: zed.ID, Actor: operator, Password: goodPassword}); err != nil {
+			t.Fatal(err)
+		}
 		both := h.register(t, "both@example.com")
 		if _, err := h.accounts.AddMember(t.Context(), h.db, tenancy.AddMember{
 			Account: ada.Account.ID, User: both.User.ID, Roles: []tenancy.Role{tenancy.RoleViewer}, Actor: userOf(ada),
@@ -142,6 +149,13 @@ func TestBasic(t *testing.T) {
 			"two accounts":         {[]string{"Authorization", good, "X-Account-ID", "a", "X-Account-ID", "b"}, 422, "invalid"},
 			"of several":           {[]string{"Authorization", basic("both@example.com", goodPassword)}, 409, "which_account"},
 			"of several, this":     {[]string{"Authorization", basic("both@example.com", goodPassword), "X-Account-ID", string(ada.Account.ID)}, 200, ""},
+			"of several, another":  {[]string{"Authorization", basic("both@example.com", goodPassword), "X-Account-ID", string(bob.Account.ID)}, 404, "no_account"},
+			"of several, wrong":    {[]string{"Authorization", basic("both@example.com", "wrong")}, 401, "invalid_credential"},
+			"of none":              {[]string{"Authorization", basic("zed@example.com", goodPassword)}, 404, "no_account"},
+			"of none, this":        {[]string{"Authorization", basic("zed@example.com", goodPassword), "X-Account-ID", string(bob.Account.ID)}, 404, "no_account"},
+			"of none, wrong":       {[]string{"Authorization", basic("zed@example.com", "wrong")}, 401, "invalid_credential"},
+			"more blanks":          {[]string{"Authorization", "Basic  " + good[5:]}, 200, ""},
+			"a blank behind it":    {[]string{"Authorization", good + " "}, 401, "invalid_credential"},
 			"no colon":             {[]string{"Authorization", "Basic YWRhQGV4YW1wbGUuY29t"}, 401, "invalid_credential"},
 			"Latin-1":              {[]string{"Authorization", basic("zoe@example.com", "na\xefve: caf\xe9")}, 401, "invalid_credential"},
 			"nothing behind it":    {[]string{"Authorization", "Basic "}, 401, "invalid_credential"},
@@ -154,6 +168,7 @@ func TestBasic(t *testing.T) {
 				t.Errorf("%s: %d %s, want %d %s", what, w.Code, w.Body, c.status, c.code)
 			}
 		}
+		wantErr(t, "of none, without an account", h.signIn(t, "zed@example.com", goodPassword), nil)
 		w := serve(server, request("GET", "/", "", "Authorization", good))
 		if want := string(ada.Account.ID) + " user " + string(ada.User.ID); w.Body.String() != want {
 			t.Errorf("entered %s, want %s", w.Body, want)

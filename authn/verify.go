@@ -3,7 +3,6 @@ package authn
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
@@ -12,9 +11,8 @@ import (
 	"github.com/quitrent/quitrent/tenancy"
 )
 
-// Verify checks a key and enters its account for everything in need (0 means
-// tenancy.Use): the whole way in without a transport, for gRPC, sockets, queues.
-// In the context it returns, tenancy.From finds the account.
+// Verify is Enter for keys alone: it checks a key and enters its account for
+// everything in need (0 means tenancy.Use).
 //
 // It returns ErrBadCredential, the refusals of tenancy.Check, and
 // tenancy.ErrForbidden when need is more than a key can have. What cannot be a key
@@ -29,18 +27,13 @@ func (k *Keys) Verify(ctx context.Context, db bun.IDB, presented string, need te
 	return k.accounts.Enter(ctx, db, who.Account, who.Actor, need)
 }
 
-// Authenticate implements Authenticator for "Authorization: Bearer" and
-// "X-API-Key". A token that does not begin like a key of this brand and environment
-// is none of its kind.
-func (k *Keys) Authenticate(ctx context.Context, db bun.IDB, r *http.Request) (Principal, error) {
-	scheme, token, err := credential(r)
-	if err != nil {
-		return Principal{}, err
-	}
-	if scheme != schemeBearer || !strings.HasPrefix(token, k.form.prefix) {
+// Authenticate implements Authenticator for bearer tokens. One that does not begin
+// like a key of this brand and environment is none of its kind.
+func (k *Keys) Authenticate(ctx context.Context, db bun.IDB, c Credential) (Principal, error) {
+	if c.Scheme != schemeBearer || !strings.HasPrefix(c.Value, k.form.prefix) {
 		return Principal{}, ErrNoCredential
 	}
-	return k.identify(ctx, db, token)
+	return k.identify(ctx, db, c.Value)
 }
 
 // Challenge implements Challenger.

@@ -49,10 +49,7 @@ func (b *bucket[K]) take(now time.Time, limit Limit, n int) Decision {
 
 // charge takes one token that has been used already, owing it if it must.
 func (b *bucket[K]) charge(now time.Time, limit Limit) {
-	now = b.enter(now, limit)
-	if b.tokens.TokensAt(now) > -float64(limit.Burst) {
-		b.tokens.ReserveN(now, 1)
-	}
+	b.tokens.ReserveN(b.enter(now, limit), 1)
 }
 
 // full reports that the bucket says no more than its absence would.

@@ -41,6 +41,8 @@ type site struct {
 	plans map[tenancy.AccountID]tenancy.Plan
 	actor tenancy.Actor
 	need  tenancy.Capability
+
+	answer http.HandlerFunc // instead of 204
 }
 
 func newSite(l *Limiter) *site {
@@ -54,7 +56,8 @@ func newSite(l *Limiter) *site {
 			return tenancy.State{Status: tenancy.StatusActive}, plan, nil
 		},
 	})
-	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	s.answer = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.answer(w, r) })
 	limited := l.Middleware(handler)
 	authn := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		key := cmp.Or(r.Header.Get("X-API-Key"), r.Header.Get("Authorization"), r.Header.Get("Cookie"))

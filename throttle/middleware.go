@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/quitrent/quitrent/tenancy"
 )
@@ -34,9 +35,13 @@ func (l *Limiter) Middleware(next http.Handler) http.Handler {
 // front of authentication. A request without a credential takes a token before it
 // goes on. One with a credential (Authorization, X-API-Key, Cookie) is refused
 // while its address has no token, whoever it is from, and takes one afterwards
-// unless an account was entered or an operator authorised beneath, also when the
-// handler panics. What failed while other requests emptied the bucket is owed, up
-// to one burst, so trying in parallel gains little.
+// unless somebody was recognised beneath (see tenancy.Observe), also when the
+// handler panics.
+//
+// Requests whose callers are not recognised yet may run at once, but no more of one
+// address than five bursts, and what they fail is owed in full: who tries in
+// parallel gains those five bursts once and then waits until they are paid off, at
+// Config.Address.
 //
 // trusted are the proxies whose X-Forwarded-For is believed, as ClientAddr says;
 // nil trusts none. IPv6 counts by /64, the least that one subscriber has. All
@@ -56,17 +61,17 @@ func (l *Limiter) ByAddress(trusted []netip.Prefix) func(http.Handler) http.Hand
 				next.ServeHTTP(w, r)
 				return
 			}
-			if d := l.addresses.take(l.cfg.Now(), key, l.cfg.Address, 0); !d.Allowed {
+			if d := l.addresses.admit(l.cfg.Now(), key, l.cfg.Address); !d.Allowed {
 				announce(w.Header(), addressPolicy, d)
 				l.refuse(w, r, addressPolicy, d)
 				return
 			}
-			ctx, recognised := tenancy.Observe(r.Context())
-			defer func() {
-				if !recognised() {
-					l.addresses.charge(l.cfg.Now(), key, l.cfg.Address)
-				}
-			}()
+			var once sync.Once
+			settle := func(failed bool) {
+				once.Do(func() { l.addresses.settle(l.cfg.Now(), key, l.cfg.Address, failed) })
+			}
+			defer settle(true)
+			ctx := tenancy.Observe(r.Context(), func() { settle(false) })
 			next.ServeHTTP(w, r.WithContext(ctx))
 		})
 	}

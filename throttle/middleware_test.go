@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -133,26 +134,96 @@ func TestM7_GoodCredentialsDoNotCountByAddress(t *testing.T) {
 	}
 }
 
+// All at once is five bursts, and after that the address waits until they are paid off.
 func TestM7_GuessesInParallelAreOwed(t *testing.T) {
+	for _, header := range []string{"Authorization", "X-API-Key", "Cookie"} {
+		c := newClock()
+		l := New(Config{Now: c.now, Address: Limit{Rate: 1, Burst: 4}})
+		var tried, inside atomic.Int64
+		var looked sync.WaitGroup
+		looked.Add(100)
+		h := l.ByAddress(nil)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			inside.Add(1)
+			looked.Done()
+			looked.Wait() // until all have looked at the bucket
+			w.WriteHeader(http.StatusUnauthorized)
+		}))
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() {
+				tried.Add(1)
+				if w := get(h, "192.0.2.1:1", header, "guess"); w.Code == http.StatusTooManyRequests {
+					looked.Done()
+				}
+			})
+		}
+		all.Wait()
+		if n := inside.Load(); n != 20 {
+			t.Errorf("%s: %d of %d guesses at once went on, want 20", header, n, tried.Load())
+		}
+		s := l.ByAddress(nil)(http.NotFoundHandler())
+		c.pass(16 * time.Second) // of 20 that were let in, 4 were in the bucket
+		wantPasses(t, s, 0, 1, "192.0.2.1:1", header, "guess")
+		c.pass(time.Second)
+		wantPasses(t, s, 1, 2, "192.0.2.1:1", header, "guess")
+	}
+}
+
+// In the long run no way of asking gets more than the rate.
+func TestM7_WavesOfGuessesGetTheRate(t *testing.T) {
 	c := newClock()
 	l := New(Config{Now: c.now, Address: Limit{Rate: 1, Burst: 4}})
-	var inside sync.WaitGroup
-	inside.Add(100)
-	h := l.ByAddress(nil)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		inside.Done()
-		inside.Wait() // until all have looked at the bucket
-		w.WriteHeader(http.StatusUnauthorized)
-	}))
-	var all sync.WaitGroup
-	for range 100 {
-		all.Go(func() { get(h, "192.0.2.1:1", "Authorization", "guess") })
+	var inside atomic.Int64
+	for range 300 { // seconds
+		release := make(chan struct{})
+		h := l.ByAddress(nil)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			inside.Add(1)
+			<-release
+			w.WriteHeader(http.StatusUnauthorized)
+		}))
+		var begun, all sync.WaitGroup
+		for range 30 {
+			begun.Add(1)
+			all.Go(func() {
+				begun.Done()
+				get(h, "192.0.2.1:1", "Cookie", "a=b")
+			})
+		}
+		begun.Wait()
+		close(release)
+		all.Wait()
+		c.pass(time.Second)
 	}
+	if n := inside.Load(); n > 300+5*4 {
+		t.Errorf("%d passed in 300 seconds at 1 a second", n)
+	}
+}
+
+// Who is recognised makes room at once, however long the request then takes.
+func TestM7_RecognisedRequestsTakeNoRoom(t *testing.T) {
+	s := newSite(New(Config{Now: newClock().now, Address: Limit{Rate: 1, Burst: 1}}))
+	s.plans["a"] = plan(1000, 1000)
+	release := make(chan struct{})
+	var inside, all sync.WaitGroup
+	quick := s.answer
+	s.answer = func(http.ResponseWriter, *http.Request) {
+		inside.Done()
+		<-release
+	}
+	for range 50 {
+		inside.Add(1)
+		all.Go(func() {
+			if w := get(s, "192.0.2.1:1", "X-API-Key", "a"); w.Code != http.StatusOK {
+				inside.Done()
+				t.Errorf("answered %d", w.Code)
+			}
+		})
+		inside.Wait() // one after another, all of them still under way
+	}
+	close(release)
 	all.Wait()
-	s := l.ByAddress(nil)(http.NotFoundHandler())
-	c.pass(4 * time.Second)
-	wantPasses(t, s, 0, 1, "192.0.2.1:1", "Authorization", "guess") // one burst is owed …
-	c.pass(time.Second)
-	wantPasses(t, s, 1, 2, "192.0.2.1:1", "Authorization", "guess") // … and no more
+	s.answer = quick
+	wantPasses(t, s, 1, 2, "192.0.2.1:1") // and the bucket is as it was
 }
 
 func TestM7_AForgedForwardedForChangesNothing(t *testing.T) {

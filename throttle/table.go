@@ -27,6 +27,7 @@ type shard[K comparable] struct {
 	buckets map[K]*bucket[K]
 	order   []*bucket[K] // the same buckets, for the hand to go round
 	hand    int
+	open    map[K]int // admitted and not settled
 }
 
 // newTable is a table of at most maxKeys buckets.
@@ -39,6 +40,7 @@ func newTable[K comparable](maxKeys int) *table[K] {
 	for i := range t.shards {
 		t.shards[i].most = maxKeys / n
 		t.shards[i].buckets = map[K]*bucket[K]{}
+		t.shards[i].open = map[K]int{}
 	}
 	return t
 }
@@ -62,11 +64,41 @@ func (t *table[K]) take(now time.Time, key K, limit Limit, n int) Decision {
 	return b.take(now, limit, n)
 }
 
-// charge takes one token from the key's bucket for what has happened already.
-func (t *table[K]) charge(now time.Time, key K, limit Limit) {
+// mostOpen is how many bursts of one key may be admitted before the first is settled.
+const mostOpen = 5
+
+// admit lets one more of the key's begin, of which settle will tell whether it costs
+// a token. It takes none and makes no bucket.
+func (t *table[K]) admit(now time.Time, key K, limit Limit) Decision {
 	s := t.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	left := float64(limit.Burst)
+	if b, ok := s.buckets[key]; ok {
+		now = b.enter(now, limit)
+		left = b.tokens.TokensAt(now)
+	}
+	if s.open[key] >= mostOpen*limit.Burst {
+		left = min(left, 0) // all of it is spoken for
+	}
+	d := decide(limit, left, 0, false)
+	if d.Allowed {
+		s.open[key]++
+	}
+	return d
+}
+
+// settle ends what admit began; it costs a token, owed if need be, if it failed.
+func (t *table[K]) settle(now time.Time, key K, limit Limit, failed bool) {
+	s := t.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[key]--; s.open[key] <= 0 {
+		delete(s.open, key)
+	}
+	if !failed {
+		return
+	}
 	b, ok := s.buckets[key]
 	if !ok {
 		b = s.add(now, key, limit)

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // MaxBody bounds what Decode reads, in bytes.
@@ -54,8 +55,13 @@ func Decode(w http.ResponseWriter, r *http.Request, v any) error {
 
 // say tells the client what is wrong without the names of our types.
 func say(err error) string {
-	var kind *json.UnmarshalTypeError
+	var (
+		kind *json.UnmarshalTypeError
+		when *time.ParseError
+	)
 	switch {
+	case errors.As(err, &when):
+		return "a time is written like 2026-12-31T23:59:59Z (RFC 3339)"
 	case errors.As(err, &kind) && kind.Field != "":
 		return fmt.Sprintf("%q cannot be a %s", kind.Field, kind.Value)
 	case errors.As(err, &kind):

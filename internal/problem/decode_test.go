@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -18,6 +19,8 @@ type order struct {
 	Amount int64    `json:"amount"`
 	Note   string   `json:"note,omitempty"`
 	Tags   []string `json:"tags,omitempty"`
+
+	At time.Time `json:"at,omitzero"`
 }
 
 func decode(contentType, body string, v any) error {
@@ -52,6 +55,7 @@ func TestDecode_Refuses(t *testing.T) {
 		"an array":           {"application/json", `[{"amount":1}]`, problem.ErrBody, "no JSON object"},
 		"half an object":     {"application/json", `{"amount":1`, problem.ErrBody, "too early"},
 		"a wrong type":       {"application/json", `{"amount":"1"}`, problem.ErrBody, `"amount" cannot be a string`},
+		"no time":            {"application/json", `{"at":"tomorrow"}`, problem.ErrBody, "RFC 3339"},
 		"a fraction":         {"application/json", `{"amount":1.5}`, problem.ErrBody, `"amount" cannot be a number 1.5`},
 		"more than an int64": {"application/json", `{"amount":9223372036854775808}`, problem.ErrBody, `"amount" cannot be`},
 		"a form":             {"application/x-www-form-urlencoded", `{"amount":1}`, problem.ErrMediaType, "application/json"},
