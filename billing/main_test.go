@@ -228,7 +228,7 @@ func same[T any](t testing.TB, what string, want, got T) {
 
 var tables = []string{
 	"tenancy_plans", "tenancy_accounts", "tenancy_users", "tenancy_members", "tenancy_member_roles", "tenancy_events",
-	"tenancy_event_heads", "tenancy_audit", "credits_accounts", "credits_grants", "credits_entries", "credits_splits",
+	"tenancy_deliveries", "tenancy_audit", "credits_accounts", "credits_grants", "credits_entries", "credits_splits",
 	"credits_keys", "billing_accounts", "billing_subscriptions", "billing_transfers", "billing_references",
 }
 

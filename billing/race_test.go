@@ -160,6 +160,20 @@ func TestM8_NoDeadlockBetweenWhatTouchesOneAccount(t *testing.T) {
 			}
 			return err
 		},
+		func(id tenancy.AccountID, i int) error { // two verbs that publish, in the order that doc.go names
+			err := in(func(tx bun.IDB) error {
+				method := []billing.PaymentMethod{billing.MethodManual, billing.MethodStripe}[i%2]
+				if err := w.billing.SetPaymentMethod(t.Context(), tx, billing.SetPaymentMethod{Account: id, Method: method, Actor: customer}); err != nil {
+					return err
+				}
+				_, err := w.ledger.Grant(t.Context(), tx, credits.Grant{Account: id, Amount: 3, Key: fmt.Sprint("both:", i)})
+				return err
+			})
+			if err == nil {
+				count(id, 3)
+			}
+			return err
+		},
 		func(id tenancy.AccountID, i int) error {
 			err := in(func(tx bun.IDB) error {
 				_, err := w.ledger.Deduct(t.Context(), tx, credits.Deduct{Account: id, Amount: 1, Key: fmt.Sprint("use:", i)})

@@ -40,8 +40,8 @@ func TestAppendOnly_OnSQLiteByTriggers(t *testing.T) {
 // all it needs: entries, splits and the audit log can only grow, and nothing can
 // be deleted.
 var privileges = []string{
-	"SELECT, INSERT ON credits_entries, credits_splits, tenancy_events, tenancy_audit",
-	"SELECT, INSERT, UPDATE ON credits_accounts, credits_grants, credits_keys, tenancy_event_heads",
+	"SELECT, INSERT ON credits_entries, credits_splits, tenancy_events, tenancy_deliveries, tenancy_audit",
+	"SELECT, INSERT, UPDATE ON credits_accounts, credits_grants, credits_keys",
 }
 
 func TestPrivileges_AreThoseOfThePackageComment(t *testing.T) {
@@ -146,8 +146,9 @@ func TestPrivileges_AreAllNeeded(t *testing.T) {
 		do(err)
 		return failed
 	}
-	// Reading the outbox and the audit log is for those who deliver and inspect.
-	spare := map[string]bool{"SELECT ON tenancy_events": true, "SELECT ON tenancy_audit": true}
+	// Reading what is to be delivered and the audit log is for those who deliver and
+	// inspect.
+	spare := map[string]bool{"SELECT ON tenancy_deliveries": true, "SELECT ON tenancy_audit": true}
 	for _, p := range privileges {
 		exec(t, db, "GRANT "+p+" TO "+role)
 	}

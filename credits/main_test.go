@@ -87,7 +87,7 @@ func requireError(t testing.TB, err, want error) {
 
 var tables = []string{
 	"credits_accounts", "credits_grants", "credits_entries", "credits_splits", "credits_keys",
-	"tenancy_events", "tenancy_event_heads", "tenancy_audit",
+	"tenancy_events", "tenancy_deliveries", "tenancy_audit",
 }
 
 // rows counts the rows of every table that a ledger writes to.

@@ -44,8 +44,9 @@ type Config struct {
 	Loader Loader
 
 	// Deliver receives the events of the outbox while Run runs, at least once each,
-	// those of one account in order. An error is retried with growing delays. Its
-	// context ends after 30 s, and it must return then.
+	// those of one account in the order that the package comment promises. An error
+	// is retried with growing delays. Its context ends after 30 s, and it must return
+	// then.
 	Deliver func(ctx context.Context, e Event) error
 
 	// Now is the clock. Default: time.Now.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/uptrace/bun"
 
@@ -53,7 +54,7 @@ const (
 
 // Validate returns ErrInvalid when the actor or the action is missing (nothing
 // happens unsigned), when a text is over its limit (a reason 1000 bytes, a name
-// 200) and when Data is no JSON. Record calls it; who changes something first and
+// 200) and when Data is no JSON in UTF-8. Record calls it; who changes something first and
 // records it last calls it before the change, which a host may commit all the same.
 func (a Audit) Validate() error {
 	if a.Action == "" {
@@ -62,8 +63,8 @@ func (a Audit) Validate() error {
 	if err := a.Actor.validate(); err != nil {
 		return err
 	}
-	if len(a.Data) > 0 && !json.Valid(a.Data) {
-		return fmt.Errorf("%w: the data of an audited action is JSON", ErrInvalid)
+	if len(a.Data) > 0 && !(json.Valid(a.Data) && utf8.Valid(a.Data)) {
+		return fmt.Errorf("%w: the data of an audited action is JSON in UTF-8", ErrInvalid)
 	}
 	return cmp.Or(CheckText("action", a.Action, maxName), CheckText("target", a.Target, maxName), CheckText("reason", a.Reason, maxReason))
 }
@@ -76,10 +77,16 @@ func (a Actor) validate() error {
 }
 
 // Record appends to the audit log in the caller's transaction. It returns what
-// Audit.Validate returns.
+// Audit.Validate returns, and ErrInvalid for an Account that cannot be an account's
+// id.
 func Record(ctx context.Context, db bun.IDB, a Audit) error {
 	if err := a.Validate(); err != nil {
 		return err
+	}
+	if a.Account != "" {
+		if _, err := ParseAccountID(string(a.Account)); err != nil {
+			return err
+		}
 	}
 	if len(a.Data) == 0 {
 		a.Data = json.RawMessage("{}")
@@ -104,6 +111,9 @@ type AuditLog struct {
 func (a *Accounts) Audits(ctx context.Context, db bun.IDB, page AuditLog) ([]Audit, error) {
 	if err := CheckText("place to go on from", page.Before, maxName); err != nil {
 		return nil, err
+	}
+	if page.Account != "" && !page.Account.known() {
+		return []Audit{}, nil
 	}
 	var rows []auditRow
 	q := db.NewSelect().Model(&rows).Where("account_id = ?", page.Account).

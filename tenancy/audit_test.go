@@ -56,6 +56,9 @@ func TestRecord_NothingHappensUnsigned(t *testing.T) {
 		"NUL in the target":    func(a *tenancy.Audit) { a.Target = "a\x00" },
 		"long reason":          func(a *tenancy.Audit) { a.Reason = strings.Repeat("a", 1001) },
 		"reason, no encoding":  func(a *tenancy.Audit) { a.Reason = "\xff" },
+		"no account's id":      func(a *tenancy.Audit) { a.Account = "a b" },
+		"NUL in the account":   func(a *tenancy.Audit) { a.Account = "acc_1\x00" },
+		"data, no encoding":    func(a *tenancy.Audit) { a.Data = json.RawMessage("{\"a\":\"\xff\"}") },
 		"data that is no JSON": func(a *tenancy.Audit) { a.Data = json.RawMessage(`{"a":`) },
 	} {
 		unchanged(t, db, what, func() {
@@ -115,10 +118,20 @@ func TestAudits_PagesNewestFirstAndOneAccountOnly(t *testing.T) {
 func TestAudit_IsAppendOnlyOnSQLite(t *testing.T) {
 	db := dbtest.SQLite(t, tenancy.Migrate)
 	record(t, db, "acc_1", "kept")
-	for _, q := range []string{"UPDATE tenancy_audit SET reason = 'other'", "DELETE FROM tenancy_audit"} {
+	for _, q := range []string{
+		"UPDATE tenancy_audit SET reason = 'other'", "DELETE FROM tenancy_audit",
+		"UPDATE OR REPLACE tenancy_audit SET reason = 'other'",
+		"REPLACE INTO tenancy_audit SELECT account_id, audit_id, at, actor_kind, actor_id, action, 'other', reason, data FROM tenancy_audit",
+	} {
 		if _, err := db.ExecContext(t.Context(), q); err == nil || !strings.Contains(err.Error(), "append-only") {
 			t.Errorf("%s: %v", q, err)
 		}
+	}
+	// A row may also be replaced by the number that SQLite gives it.
+	_, err := db.ExecContext(t.Context(), `REPLACE INTO tenancy_audit (rowid, account_id, audit_id, at, actor_kind, actor_id, action, target, reason, data)
+		SELECT 1, account_id, 'aud_other', at, actor_kind, actor_id, action, 'other', reason, data FROM tenancy_audit`)
+	if err == nil {
+		t.Error("a line was replaced by its number")
 	}
 	if lines := audits(t, db, "acc_1"); len(lines) != 1 || lines[0].Target != "kept" {
 		t.Errorf("log %+v", lines)

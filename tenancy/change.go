@@ -51,7 +51,8 @@ type Change struct {
 //
 // A suspended account stays suspended: what a payment, an expiry or its owner's
 // cancelling makes of it takes effect when an operator resumes it. Only closing
-// ends a suspension otherwise.
+// ends a suspension otherwise. Where nothing says what the account was before, as
+// after an import, it counts as active.
 //
 // It returns ErrNoAccount, ErrNoPlan (also for a plan that is inactive),
 // ErrTransition for a move that CanMove refuses, and ErrInvalid when the actor is
@@ -77,13 +78,17 @@ func (r *accountRow) move(c Change) error {
 	if r.Status == StatusSuspended && c.Status != StatusClosed {
 		at = &r.SuspendedFrom
 	}
-	if *at != c.Status && !CanMove(*at, c.Status) {
-		return fmt.Errorf("%w: from %s to %s", ErrTransition, *at, c.Status)
+	from := *at
+	if from == "" && at == &r.SuspendedFrom {
+		from = StatusActive
+	}
+	if from != c.Status && !CanMove(from, c.Status) {
+		return fmt.Errorf("%w: from %s to %s", ErrTransition, from, c.Status)
 	}
 	if at == &r.Status {
 		r.SuspendedFrom = ""
 	}
-	entered := *at != c.Status
+	entered := from != c.Status
 	*at, r.GraceEndsAt, r.PaidUntil = c.Status, time.Time{}, time.Time{}
 	switch c.Status {
 	case StatusTrial:
@@ -137,11 +142,15 @@ type Resume struct {
 
 // Resume gives a suspended account back the status it had, or the one it would
 // have come to meanwhile. An account that is not suspended stays as it is. It
-// returns what Change returns.
+// returns what Change returns, and ErrTransition where nothing says what the account
+// was before: Change says it, and Resume works after that.
 func (a *Accounts) Resume(ctx context.Context, db bun.IDB, r Resume) (Account, error) {
 	c := Change{Account: r.Account, Actor: r.Actor, Reason: r.Reason}
 	return a.change(ctx, db, "tenancy.resume", c, func(row *accountRow) error {
 		if row.Status == StatusSuspended {
+			if row.SuspendedFrom == "" {
+				return fmt.Errorf("%w: nothing says what it was before: change it first", ErrTransition)
+			}
 			row.Status, row.SuspendedFrom = row.SuspendedFrom, ""
 		}
 		return nil

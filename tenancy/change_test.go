@@ -283,6 +283,84 @@ func TestSuspend_HoldsUntilAnOperatorResumes(t *testing.T) {
 	})
 }
 
+// An import may have forgotten it.
+func TestResume_OfASuspensionFromNothingWaitsUntilSomebodySays(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB) {
+		accounts, _ := newAccounts(t, db, tenancy.Config{})
+		id := tenancytest.Register(t, db, accounts, "ada@example.com").Account.ID
+		resume := func(want tenancy.Status, wantError error) {
+			t.Helper()
+			_, err := accounts.Resume(t.Context(), db, tenancy.Resume{Account: id, Actor: operator})
+			wantErr(t, "resumed", err, wantError)
+			if a, err := accounts.Get(t.Context(), db, id); err != nil || a.Status != want {
+				t.Errorf("it is %q, %v; want %s", a.Status, err, want)
+			}
+		}
+		for _, to := range []tenancy.Status{tenancy.StatusActive, tenancy.StatusCancelled, tenancy.StatusPastDue} {
+			setStatus(t, db, id, tenancy.StatusSuspended)
+			unchanged(t, db, "a refused resume", func() { resume(tenancy.StatusSuspended, tenancy.ErrTransition) })
+			a, err := accounts.Change(t.Context(), db, tenancy.Change{Account: id, Status: to, Actor: operator})
+			if err != nil || a.Status != tenancy.StatusSuspended {
+				t.Errorf("changed to %s: %+v, %v", to, a, err)
+			}
+			resume(to, nil)
+		}
+		// It counts as active, from where no trial begins.
+		setStatus(t, db, id, tenancy.StatusSuspended)
+		_, err := accounts.Change(t.Context(), db, tenancy.Change{Account: id, Status: tenancy.StatusTrial, Actor: operator})
+		wantErr(t, "a trial", err, tenancy.ErrTransition)
+		if a, err := accounts.Change(t.Context(), db, tenancy.Change{Account: id, Status: tenancy.StatusClosed, Actor: operator}); err != nil || a.Status != tenancy.StatusClosed {
+			t.Errorf("closed: %+v, %v", a, err)
+		}
+
+		// Only a suspension has something that it came from.
+		setStatus(t, db, id, "")
+		_, err = accounts.Change(t.Context(), db, tenancy.Change{Account: id, Status: tenancy.StatusPastDue, Actor: operator})
+		wantErr(t, "a status that is none", err, tenancy.ErrTransition)
+	})
+}
+
+// PostgreSQL keeps microseconds: what is returned is what is read back, and a
+// repeat changes nothing.
+func TestChange_ItsTimesAreWhatADatabaseKeeps(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB) {
+		accounts, _ := newAccounts(t, db, tenancy.Config{})
+		r, err := accounts.Register(t.Context(), db, tenancy.Register{Name: "Ada", Email: "ada@example.com", Plan: "starter"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept := t0.AddDate(0, 0, 30)
+		given := kept.Add(999 * time.Nanosecond).In(time.FixedZone("", 3600))
+		for _, c := range []tenancy.Change{
+			{Status: tenancy.StatusTrial, TrialEndsAt: given},
+			{Status: tenancy.StatusActive, PaidUntil: given},
+			{Status: tenancy.StatusPastDue, GraceEndsAt: given},
+		} {
+			c.Account, c.Actor = r.Account.ID, operator
+			want := tenancy.State{Status: c.Status, TrialEndsAt: kept} // the trial's end stays
+			switch c.Status {
+			case tenancy.StatusActive:
+				want.PaidUntil = kept
+			case tenancy.StatusPastDue:
+				want.GraceEndsAt = kept
+			}
+			got, err := accounts.Change(t.Context(), db, c)
+			if d := cmp.Diff(want, got.State); d != "" || err != nil {
+				t.Errorf("%s (-want +got):\n%s%v", c.Status, d, err)
+			}
+			stored, err := accounts.Get(t.Context(), db, c.Account)
+			if d := cmp.Diff(got, stored); d != "" || err != nil {
+				t.Errorf("%s (-returned +stored):\n%s%v", c.Status, d, err)
+			}
+			unchanged(t, db, "the same again", func() {
+				if _, err := accounts.Change(t.Context(), db, c); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	})
+}
+
 func TestChange_EachOfManyAtOnceStartsWhereTheLastEnded(t *testing.T) {
 	each(t, func(t *testing.T, db *bun.DB) {
 		accounts, _ := newAccounts(t, db, tenancy.Config{})
@@ -306,7 +384,7 @@ func TestChange_EachOfManyAtOnceStartsWhereTheLastEnded(t *testing.T) {
 		for _, e := range tenancytest.Events(t, db, id)[1:] {
 			f, err := tenancy.Decode[tenancy.AccountChanged](e)
 			if err != nil || f.From != at || f.FromPlan != plan {
-				t.Errorf("event %d starts from %s on %s, the one before ended at %s on %s (%v)", e.Number, f.From, f.FromPlan, at, plan, err)
+				t.Errorf("event %s starts from %s on %s, the one before ended at %s on %s (%v)", e.ID, f.From, f.FromPlan, at, plan, err)
 			}
 			at, plan = f.To, f.ToPlan
 		}

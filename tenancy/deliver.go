@@ -3,6 +3,7 @@ package tenancy
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -52,14 +53,13 @@ func (a *Accounts) DeliverDue(ctx context.Context, db *bun.DB) (int, error) {
 		if err != nil || !held {
 			return total, err
 		}
-		var heads []headRow
-		err = db.NewSelect().Model(&heads).Where("delivered < number AND due_at <= ?", a.now()).
-			OrderExpr("due_at, account_id").Limit(batch).Scan(ctx)
-		if err != nil || len(heads) == 0 {
+		now := a.now()
+		due, err := dueAccounts(ctx, db, now)
+		if err != nil || len(due) == 0 {
 			return total, err
 		}
-		for _, h := range heads {
-			n, err := a.deliverTo(ctx, db, h)
+		for _, account := range due {
+			n, err := a.deliverTo(ctx, db, account, now)
 			total += n
 			if err != nil {
 				return total, err
@@ -68,53 +68,76 @@ func (a *Accounts) DeliverDue(ctx context.Context, db *bun.DB) (int, error) {
 	}
 }
 
-type headRow struct {
-	bun.BaseModel `bun:"table:tenancy_event_heads,alias:h"`
-
-	Account   AccountID `bun:"account_id,pk"`
-	Number    int64     `bun:"number"`
-	Delivered int64     `bun:"delivered"`
-	Attempts  int64     `bun:"attempts"`
-	DueAt     time.Time `bun:"due_at"`
+// dueAccounts are those whose oldest event is due. That it is the oldest is asked
+// for each due row by itself, in the primary key: as a join it might be read from
+// the whole table.
+func dueAccounts(ctx context.Context, db *bun.DB, now time.Time) (due []AccountID, err error) {
+	err = db.NewRaw(`SELECT d.account_id FROM tenancy_deliveries AS d
+		WHERE d.due_at <= ? AND d.event_id = (SELECT MIN(o.event_id) FROM tenancy_deliveries AS o WHERE o.account_id = d.account_id)
+		ORDER BY d.due_at, d.event_id LIMIT ?`, now, batch).Scan(ctx, &due)
+	return due, err
 }
 
-// deliverTo hands over one account's next events and notes how far it came.
-func (a *Accounts) deliverTo(ctx context.Context, db *bun.DB, h headRow) (int, error) {
-	var rows []eventRow
-	err := db.NewSelect().Model(&rows).Where("account_id = ? AND number > ?", h.Account, h.Delivered).
-		OrderExpr("number").Limit(batch).Scan(ctx)
+// pendingRow is an event that is still to be delivered. Its kind is missing when it
+// was erased.
+type pendingRow struct {
+	EventID  string
+	Attempts int64
+	DueAt    time.Time
+	Kind     *string
+	Data     string
+	At       time.Time
+}
+
+// deliverTo hands over one account's next events, as far as they are due.
+func (a *Accounts) deliverTo(ctx context.Context, db *bun.DB, account AccountID, now time.Time) (n int, err error) {
+	var rows []pendingRow
+	err = db.NewRaw(`SELECT d.event_id, d.attempts, d.due_at, ev.kind, ev.data, ev.at
+		FROM tenancy_deliveries AS d LEFT JOIN tenancy_events AS ev ON ev.account_id = d.account_id AND ev.event_id = d.event_id
+		WHERE d.account_id = ? ORDER BY d.event_id LIMIT ?`, account, batch).Scan(ctx, &rows)
 	if err != nil {
 		return 0, err
 	}
-	if len(rows) == 0 { // they were erased
-		_, err := db.NewUpdate().Model((*headRow)(nil)).Set("delivered = ?", h.Number).
-			Where("account_id = ? AND delivered < ?", h.Account, h.Number).Exec(ctx)
-		return 0, err
-	}
-	for i, r := range rows {
+	for _, r := range rows {
+		if r.DueAt.After(now) { // it failed before, and an older one became visible since
+			return n, nil
+		}
 		if held, err := a.lease(ctx, db, "events"); err != nil || !held {
-			return i, err // another process goes on from here
+			return n, err // another process goes on from here
 		}
-		if failure := a.deliverOne(ctx, r.event()); failure != nil {
-			if ctx.Err() != nil {
-				return i, ctx.Err()
+		if r.Kind != nil {
+			e := Event{Account: account, ID: r.EventID, Kind: *r.Kind, Data: json.RawMessage(r.Data), At: r.At.UTC()}
+			if failure := a.deliverOne(ctx, e); failure != nil {
+				if ctx.Err() != nil {
+					return n, ctx.Err()
+				}
+				slog.WarnContext(ctx, "quitrent: event not delivered", "account", account, "event", e.ID, "kind", e.Kind, "err", failure)
+				return n, postpone(ctx, db, account, r.EventID, a.now().Add(backOff(r.Attempts)))
 			}
-			slog.WarnContext(ctx, "quitrent: event not delivered", "account", r.Account, "number", r.Number, "kind", r.Kind, "err", failure)
-			// Unless another process, which took this one for dead, has delivered it.
-			_, err := db.NewUpdate().Model((*headRow)(nil)).
-				Set("attempts = attempts + 1").Set("due_at = ?", a.now().Add(backOff(h.Attempts))).
-				Where("account_id = ? AND delivered < ?", h.Account, r.Number).Exec(ctx)
-			return i, err
+			n++
 		}
-		h.Attempts = 0
-		_, err := db.NewUpdate().Model((*headRow)(nil)).
-			Set("delivered = ?", r.Number).Set("attempts = 0").
-			Where("account_id = ? AND delivered < ?", h.Account, r.Number).Exec(ctx)
+		_, err := db.NewDelete().Model((*deliveryRow)(nil)).Where("account_id = ? AND event_id = ?", account, r.EventID).Exec(ctx)
 		if err != nil {
-			return i + 1, err
+			return n, err
 		}
 	}
-	return len(rows), nil
+	return n, nil
+}
+
+// postpone puts an event off, and those behind it, so that what waits is not looked
+// at before it is due. What is published meanwhile is, until the next failure.
+func postpone(ctx context.Context, db *bun.DB, account AccountID, event string, until time.Time) error {
+	res, err := db.NewUpdate().Model((*deliveryRow)(nil)).Set("attempts = attempts + 1").Set("due_at = ?", until).
+		Where("account_id = ? AND event_id = ?", account, event).Exec(ctx)
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return err // another process, which took this one for dead, has delivered it
+	}
+	_, err = db.NewUpdate().Model((*deliveryRow)(nil)).Set("due_at = ?", until).
+		Where("account_id = ? AND event_id > ? AND due_at < ?", account, event, until).Exec(ctx)
+	return err
 }
 
 // deliverOne turns a panic of the host's function into a failed attempt, so that

@@ -44,9 +44,20 @@
 // # Events and audit
 //
 // Publish appends a typed Fact to the account's outbox in the caller's transaction;
-// Run hands it to Config.Deliver at least once, each account's facts in order.
-// Record appends to the audit log, which the database keeps append-only. Hosts may
-// use both for facts of their own.
+// Run hands it to Config.Deliver at least once, if that commits. Record appends to
+// the audit log. Hosts may use both for facts of their own.
+//
+// A fact that follows from another of the same account is delivered after it: its
+// transaction saw the other's, as that of Resume saw that of Suspend, on whatever
+// machine each of them ran. Facts of transactions that ran at the same time come in
+// either order, and nobody waits for anybody: one whose transaction commits late is
+// delivered late, after facts that are younger than it, and is never lost. There is
+// no order between accounts.
+//
+// A row of either log is never changed, and none of the audit log is deleted. On
+// SQLite triggers refuse it; on PostgreSQL the database does where the application
+// connects as the serving role that the README makes. An event may be deleted by
+// whoever erases an account, the owner of the tables, and is then not delivered.
 //
 // # Transactions
 //

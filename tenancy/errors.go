@@ -35,7 +35,7 @@ var (
 	ErrNoPlan       = problem.New(http.StatusUnprocessableEntity, "no_plan", "there is no such plan")
 	ErrTransition   = problem.New(http.StatusConflict, "illegal_transition", "the account cannot go from its status to that one")
 	ErrMemberThere  = problem.New(http.StatusConflict, "member_exists", "the user is a member of the account already")
-	ErrLimit        = problem.New(http.StatusForbidden, "plan_limit", "the plan allows no more of these: choose a larger plan")
+	ErrLimit        = problem.New(http.StatusPaymentRequired, "plan_limit", "the plan allows no more of these: choose a larger plan")
 	ErrWhichAccount = problem.New(http.StatusConflict, "which_account", "the user belongs to several accounts: say which one")
 	ErrLastOwner    = problem.New(http.StatusConflict, "last_owner", "an account has one owner: transfer the ownership first")
 )

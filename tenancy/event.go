@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/internal/id"
+	"github.com/quitrent/quitrent/internal/tx"
 )
 
 // Fact is something that happened: a typed event. Each package declares its own.
@@ -19,10 +22,10 @@ type Fact interface {
 // Event is a fact in the outbox, as Config.Deliver receives it.
 type Event struct {
 	Account AccountID
-	// Number counts the account's events: 1, 2, 3. With Account it is the key by
-	// which a receiver recognises a repeat.
-	Number int64
-	Kind   string
+	// ID is the event's place in the account's order ("evt_…"), compared byte by
+	// byte. With Account it is the key by which a receiver recognises a repeat.
+	ID   string
+	Kind string
 	// Data is the fact as JSON; Decode reads it.
 	Data json.RawMessage
 	At   time.Time
@@ -83,40 +86,64 @@ type eventRow struct {
 	bun.BaseModel `bun:"table:tenancy_events,alias:ev"`
 
 	Account AccountID `bun:"account_id,pk"`
-	Number  int64     `bun:"number,pk"`
+	ID      string    `bun:"event_id,pk"`
 	Kind    string    `bun:"kind"`
 	Data    string    `bun:"data"`
 	At      time.Time `bun:"at"`
 }
 
-func (r eventRow) event() Event {
-	return Event{Account: r.Account, Number: r.Number, Kind: r.Kind, Data: json.RawMessage(r.Data), At: r.At.UTC()}
+type deliveryRow struct {
+	bun.BaseModel `bun:"table:tenancy_deliveries,alias:d"`
+
+	Account  AccountID `bun:"account_id,pk"`
+	Event    string    `bun:"event_id,pk"`
+	Attempts int64     `bun:"attempts"`
+	DueAt    time.Time `bun:"due_at"`
 }
 
+// atOnce is when an event is due that nobody tried to deliver yet: a time on no
+// clock, so that a fast one delays nothing.
+var atOnce = time.Unix(0, 0).UTC()
+
 // Publish appends a fact to the account's outbox in the caller's transaction: it
-// is delivered if that commits and never if it does not. Call it last: it locks
-// the account's numbering until the transaction ends.
+// is delivered if that commits and never if it does not. It locks nothing, so it
+// may be called anywhere in the transaction, as often as there are facts. Given a
+// *bun.DB it opens a transaction of its own. ErrInvalid: account cannot be an
+// account's id.
+//
+// The event comes after every event of the account that the transaction can see,
+// whatever the machine's clock shows: what one fact follows from is delivered
+// before it.
 func Publish(ctx context.Context, db bun.IDB, account AccountID, at time.Time, f Fact) error {
+	if _, err := ParseAccountID(string(account)); err != nil {
+		return err
+	}
 	data, err := json.Marshal(f)
 	if err != nil {
 		return err
 	}
-	var number int64
-	err = db.NewRaw(`INSERT INTO tenancy_event_heads (account_id, number, due_at) VALUES (?, 1, ?)
-		ON CONFLICT (account_id) DO UPDATE SET number = tenancy_event_heads.number + 1
-		RETURNING number`, account, at).Scan(ctx, &number)
-	if err != nil {
+	return tx.Join(ctx, db, func(db bun.IDB) error {
+		var last string
+		err := db.NewRaw("SELECT COALESCE(MAX(event_id), '') FROM tenancy_events WHERE account_id = ?", account).Scan(ctx, &last)
+		if err != nil {
+			return err
+		}
+		row := eventRow{Account: account, ID: id.After("evt", last), Kind: f.EventKind(), Data: string(data), At: at}
+		if _, err := db.NewInsert().Model(&row).Exec(ctx); err != nil {
+			return err
+		}
+		_, err = db.NewInsert().Model(&deliveryRow{Account: account, Event: row.ID, DueAt: atOnce}).Exec(ctx)
 		return err
-	}
-	_, err = db.NewInsert().Model(&eventRow{Account: account, Number: number, Kind: f.EventKind(), Data: string(data), At: at}).Exec(ctx)
-	return err
+	})
 }
 
 // Note writes a change to both: a line to the audit log, and the fact to the outbox
-// of the line's account at the line's time. Like Publish it is called last.
+// of the line's account at the line's time. It returns what Record and Publish do.
 func Note(ctx context.Context, db bun.IDB, line Audit, f Fact) error {
-	if err := Record(ctx, db, line); err != nil {
-		return err
-	}
-	return Publish(ctx, db, line.Account, line.At, f)
+	return tx.Join(ctx, db, func(db bun.IDB) error {
+		if err := Record(ctx, db, line); err != nil {
+			return err
+		}
+		return Publish(ctx, db, line.Account, line.At, f)
+	})
 }

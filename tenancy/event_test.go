@@ -1,17 +1,15 @@
 package tenancy_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/internal/dbtest"
 	"github.com/quitrent/quitrent/tenancy"
-	"github.com/quitrent/quitrent/tenancy/tenancytest"
 )
 
 // note is a host's own fact.
@@ -20,44 +18,6 @@ type note struct {
 }
 
 func (note) EventKind() string { return "host.note" }
-
-func TestPublish_NumbersWithoutGapWhoeverPublishes(t *testing.T) {
-	each(t, func(t *testing.T, db *bun.DB) {
-		boom := errors.New("boom")
-		errs := together(20, func(i int) error {
-			return db.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-				if err := tenancy.Publish(ctx, tx, "acc_1", t0, note{fmt.Sprint(i)}); err != nil {
-					return err
-				}
-				if i%4 == 0 {
-					return boom // a number that was taken and given back
-				}
-				return nil
-			})
-		})
-		if n := tally(t, errs, boom); n != 15 {
-			t.Errorf("%d committed", n)
-		}
-		events := tenancytest.Events(t, db, "acc_1")
-		if len(events) != 15 {
-			t.Errorf("%d events", len(events))
-		}
-		for i, e := range events {
-			if e.Number != int64(i+1) {
-				t.Errorf("event %d has number %d", i+1, e.Number)
-			}
-			if f, err := tenancy.Decode[note](e); err != nil || f.Text == "0" {
-				t.Errorf("event %d is %+v, %v", i+1, f, err)
-			}
-		}
-		if err := tenancy.Publish(t.Context(), db, "acc_2", t0, note{"hers"}); err != nil {
-			t.Fatal(err)
-		}
-		if got := tenancytest.Events(t, db, "acc_2"); len(got) != 1 || got[0].Number != 1 {
-			t.Errorf("another account's numbering: %+v", got)
-		}
-	})
-}
 
 func TestPublish_OfATransactionThatWasRolledBackLeavesNothing(t *testing.T) {
 	each(t, func(t *testing.T, db *bun.DB) {
@@ -76,6 +36,31 @@ func TestPublish_OfATransactionThatWasRolledBackLeavesNothing(t *testing.T) {
 	})
 }
 
+// An event that nobody was told to deliver would be lost.
+func TestNote_GivenADatabaseWritesAllOrNothing(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB) {
+		if _, err := db.ExecContext(t.Context(), "ALTER TABLE tenancy_deliveries RENAME TO tenancy_deliveries_away"); err != nil {
+			t.Fatal(err)
+		}
+		line := tenancy.Audit{Account: "acc_1", At: t0, Actor: person, Action: "host.note"}
+		if tenancy.Publish(t.Context(), db, "acc_1", t0, note{"x"}) == nil || tenancy.Note(t.Context(), db, line, note{"x"}) == nil {
+			t.Error("a table is missing and nobody noticed")
+		}
+		if _, err := db.ExecContext(t.Context(), "ALTER TABLE tenancy_deliveries_away RENAME TO tenancy_deliveries"); err != nil {
+			t.Fatal(err)
+		}
+		if n := rows(t, db); n["tenancy_events"] != 0 || n["tenancy_audit"] != 0 {
+			t.Errorf("half was written: %v", n)
+		}
+		if err := tenancy.Note(t.Context(), db, line, note{"x"}); err != nil {
+			t.Fatal(err)
+		}
+		if n := rows(t, db); n["tenancy_events"] != 1 || n["tenancy_deliveries"] != 1 || n["tenancy_audit"] != 1 {
+			t.Errorf("rows: %v", n)
+		}
+	})
+}
+
 func TestDecode(t *testing.T) {
 	e := tenancy.Event{Kind: "host.note", Data: json.RawMessage(`{"text":"hello"}`)}
 	if f, err := tenancy.Decode[note](e); err != nil || f.Text != "hello" {
@@ -89,12 +74,21 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-func TestEvents_AreAppendOnlyOnSQLite(t *testing.T) {
+func TestEvents_AreNeverRewrittenOnSQLite(t *testing.T) {
 	db := dbtest.SQLite(t, tenancy.Migrate)
 	if err := tenancy.Publish(t.Context(), db, "acc_1", t0, note{"hello"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.ExecContext(t.Context(), "UPDATE tenancy_events SET data = '{}'"); err == nil {
-		t.Error("an event was rewritten")
+	for _, q := range []string{
+		"UPDATE tenancy_events SET data = '{}'", "UPDATE OR REPLACE tenancy_events SET data = '{}'",
+		"REPLACE INTO tenancy_events SELECT account_id, event_id, kind, '{}', at FROM tenancy_events",
+	} {
+		if _, err := db.ExecContext(t.Context(), q); err == nil || !strings.Contains(err.Error(), "append-only") {
+			t.Errorf("%s: %v", q, err)
+		}
+	}
+	_, err := db.ExecContext(t.Context(), "REPLACE INTO tenancy_events (rowid, account_id, event_id, kind, data, at) VALUES (1, 'acc_1', 'evt_other', 'k', '{}', '2026-03-01')")
+	if err == nil {
+		t.Error("an event was replaced by its number")
 	}
 }

@@ -203,24 +203,12 @@ func TestConfig_OnErrorWritesTheRefusals(t *testing.T) {
 		"the middleware": accounts.Middleware(db, who, 0)(http.NotFoundHandler()),
 		"its question":   accounts.Middleware(db, denied, 0)(http.NotFoundHandler()),
 		"the operator's": accounts.Operator(db, check),
+		"Refuse": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			accounts.Refuse(w, r, tenancy.ErrForbidden)
+		}),
 	} {
 		if a := call(t, h, "GET", "/accounts/acc_none", ""); a.status != http.StatusTeapot {
 			t.Errorf("%s wrote %d %s", what, a.status, a.body)
-		}
-	}
-}
-
-func TestAuthorizer_TellsAnObserverOfOperatorsOnly(t *testing.T) {
-	for _, c := range []struct {
-		actor tenancy.Actor
-		err   error
-		known bool
-	}{{operator, nil, true}, {operator, tenancy.ErrForbidden, false}, {tenancy.Actor{}, nil, false}} {
-		ctx, recognised := tenancy.Observe(t.Context())
-		check := tenancy.Authorizer(func(*http.Request) (tenancy.Actor, error) { return c.actor, c.err })
-		actor, err := check.Authorize(httptest.NewRequestWithContext(ctx, "GET", "/", nil))
-		if recognised() != c.known || (err == nil) != c.known || (actor == operator) != c.known {
-			t.Errorf("%+v: %+v, %v, recognised %t", c, actor, err, recognised())
 		}
 	}
 }
@@ -230,7 +218,7 @@ func TestRefuse_AnswersForTheHostsOwnHandlers(t *testing.T) {
 		err    error
 		status int
 		code   string
-	}{{tenancy.ErrLimit, 403, "plan_limit"}, {errors.New("secret dsn"), 503, "unavailable"}} {
+	}{{tenancy.ErrLimit, 402, "plan_limit"}, {errors.New("secret dsn"), 503, "unavailable"}} {
 		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { tenancy.Refuse(w, r, c.err) })
 		if a := call(t, h, "GET", "/", ""); a.status != c.status || a.Code != c.code || strings.Contains(a.body, "secret") {
 			t.Errorf("%v: %d %s", c.err, a.status, a.body)

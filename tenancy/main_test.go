@@ -55,7 +55,7 @@ func wantErr(t *testing.T, what string, err, want error) {
 
 var tables = []string{
 	"tenancy_plans", "tenancy_accounts", "tenancy_users", "tenancy_members", "tenancy_member_roles",
-	"tenancy_events", "tenancy_event_heads", "tenancy_leases", "tenancy_audit",
+	"tenancy_events", "tenancy_deliveries", "tenancy_leases", "tenancy_audit",
 }
 
 // rows counts the rows of every table.

@@ -194,6 +194,9 @@ func (a *Accounts) Members(ctx context.Context, db bun.IDB, account AccountID) (
 		rows []memberRow
 		held []memberRoleRow
 	)
+	if !account.known() {
+		return []Member{}, nil
+	}
 	if err := db.NewSelect().Model(&rows).Where("account_id = ?", account).OrderExpr("created_at, user_id").Scan(ctx); err != nil {
 		return nil, err
 	}

@@ -218,3 +218,34 @@ func TestAccountOf(t *testing.T) {
 		}
 	})
 }
+
+// PostgreSQL ends a transaction over a byte that it does not take.
+func TestOddIDs_LeaveTheHostsTransactionUsable(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB) {
+		accounts, _ := newAccounts(t, db, tenancy.Config{})
+		tx, err := db.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = tx.Rollback() }()
+		for _, odd := range []tenancy.AccountID{"acc_1\x00", "\xff", "a b", "ü"} {
+			what := fmt.Sprintf("%q", odd)
+			if members, err := accounts.Members(t.Context(), tx, odd); len(members) != 0 || err != nil {
+				t.Errorf("%s has members %v, %v", what, members, err)
+			}
+			if lines, err := accounts.Audits(t.Context(), tx, tenancy.AuditLog{Account: odd}); len(lines) != 0 || err != nil {
+				t.Errorf("%s has a log %v, %v", what, lines, err)
+			}
+			line := tenancy.Audit{Account: odd, At: t0, Actor: person, Action: "host.note"}
+			wantErr(t, what, tenancy.Record(t.Context(), tx, line), tenancy.ErrInvalid)
+			wantErr(t, what, tenancy.Publish(t.Context(), tx, odd, t0, note{"never"}), tenancy.ErrInvalid)
+			wantErr(t, what, tenancy.Note(t.Context(), tx, line, note{"never"}), tenancy.ErrInvalid)
+			_, err := accounts.Resume(t.Context(), tx, tenancy.Resume{Account: odd, Actor: person})
+			wantErr(t, what, err, tenancy.ErrNoAccount)
+		}
+		wantErr(t, "the installation has no outbox", tenancy.Publish(t.Context(), tx, "", t0, note{"never"}), tenancy.ErrInvalid)
+		if _, err := accounts.Plan(t.Context(), tx, "starter"); err != nil {
+			t.Errorf("the transaction is spoilt: %v", err)
+		}
+	})
+}

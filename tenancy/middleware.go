@@ -15,15 +15,21 @@ func (a *Accounts) Middleware(db *bun.DB, who func(*http.Request) (AccountID, Ac
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			account, actor, err := who(r)
 			if err != nil {
-				a.cfg.OnError(w, r, err)
+				a.Refuse(w, r, err)
 				return
 			}
 			ctx, err := a.Enter(r.Context(), db, account, actor, need)
 			if err != nil {
-				a.cfg.OnError(w, r, err)
+				a.Refuse(w, r, err)
 				return
 			}
 			next.ServeHTTP(w, r.WithContext(ctx))
 		})
 	}
+}
+
+// Refuse answers r with err as Config.OnError says: for the packages above this one
+// and for a host's own handlers, so that every refusal looks alike.
+func (a *Accounts) Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	a.cfg.OnError(w, r, err)
 }

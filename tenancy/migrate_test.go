@@ -145,3 +145,15 @@ func TestMigrations_TenantTablesLeadWithTheAccount(t *testing.T) {
 		}
 	}
 }
+
+// Danish sorts aa after z, Estonian z before t: ids are compared byte by byte.
+func TestMigrations_IDsAreInTheirOrderUnderEveryCollation(t *testing.T) {
+	db := dbtest.Postgres(t, tenancy.Migrate)
+	var got []string
+	err := db.NewRaw(`SELECT table_name || '.' || column_name FROM information_schema.columns
+		WHERE table_schema = current_schema() AND collation_name = 'C' ORDER BY 1`).Scan(t.Context(), &got)
+	want := []string{"tenancy_audit.audit_id", "tenancy_deliveries.event_id", "tenancy_events.event_id"}
+	if d := cmp.Diff(want, got); d != "" || err != nil {
+		t.Errorf("(-want +got):\n%s%v", d, err)
+	}
+}

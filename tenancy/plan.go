@@ -9,24 +9,24 @@ import (
 // Plan is what an account has signed up for.
 type Plan struct {
 	// Slug names the plan in URLs and in the database: "starter".
-	Slug string
-	Name string
+	Slug string `json:"slug"`
+	Name string `json:"name"`
 	// Active is false for a plan that nobody may use any more. Accounts that are
 	// still on it may sign in, pay and export.
-	Active bool
+	Active bool `json:"active"`
 	// Prices are what the plan costs, by currency and interval. None: not for sale.
-	Prices []Price
+	Prices []Price `json:"prices"`
 	// MonthlyCredits are the credits of one month.
-	MonthlyCredits int64
+	MonthlyCredits int64 `json:"monthly_credits"`
 	// TrialDays is the length of the trial that sign-up starts; 0 starts none.
-	TrialDays int
+	TrialDays int `json:"trial_days"`
 	// Rate is the requests a second the account may make in the long run, Burst
 	// how many at once. A Rate of 0 leaves both to the throttle's default.
-	Rate  float64
-	Burst int
+	Rate  float64 `json:"rate"`
+	Burst int     `json:"burst"`
 	// Limits are the most an account may have of something: "users", "sites".
 	// What is not named is unlimited.
-	Limits map[string]int64
+	Limits map[string]int64 `json:"limits"`
 }
 
 // Price is what a plan costs for one interval.

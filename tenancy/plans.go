@@ -45,12 +45,6 @@ func (r planRow) plan() (Plan, error) {
 }
 
 func newPlanRow(p Plan, at time.Time) (*planRow, error) {
-	if p.Prices == nil {
-		p.Prices = []Price{}
-	}
-	if p.Limits == nil {
-		p.Limits = map[string]int64{}
-	}
 	prices, err1 := json.Marshal(p.Prices)
 	limits, err2 := json.Marshal(p.Limits)
 	return &planRow{
@@ -94,6 +88,12 @@ func (a *Accounts) Ensure(ctx context.Context, db bun.IDB, plans ...Plan) ([]str
 }
 
 func (a *Accounts) ensure(ctx context.Context, db bun.IDB, p Plan) (bool, error) {
+	if p.Prices == nil {
+		p.Prices = []Price{} // null is no list
+	}
+	if p.Limits == nil {
+		p.Limits = map[string]int64{}
+	}
 	now := a.now()
 	row, err := newPlanRow(p, now)
 	if err != nil {

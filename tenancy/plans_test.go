@@ -61,6 +61,18 @@ func TestM1_Ensure_CreatesOnceChangesOnceAndLeavesOthersAlone(t *testing.T) {
 		if !created.Equal(t0) || !updated.Equal(clock.Now()) {
 			t.Errorf("created %s, updated %s", created, updated)
 		}
+		for i, want := range []string{
+			`{"slug":"starter","name":"Starter","active":false,"prices":[{"currency":"USD","interval":"month","amount":8900}],` +
+				`"monthly_credits":1500,"trial_days":0,"rate":10,"burst":50,"limits":{"users":2}}`,
+			`{"slug":"starter","name":"Starter","active":true,"prices":[{"currency":"USD","interval":"month","amount":8900}],` +
+				`"monthly_credits":1000,"trial_days":0,"rate":10,"burst":50,"limits":{"users":2}}`,
+			`{"slug":"free-trial","name":"Free trial","active":true,"prices":[{"currency":"USD","interval":"month","amount":0}],` +
+				`"monthly_credits":2000,"trial_days":14,"rate":5,"burst":20,"limits":{}}`,
+		} {
+			if d := cmp.Diff(want, string(lines[i].Data)); d != "" {
+				t.Errorf("audit of %s (-want +got):\n%s", lines[i].Target, d)
+			}
+		}
 		ensure(nil) // no plans, no change
 		_, err = accounts.Plan(t.Context(), db, "missing")
 		wantErr(t, "a plan that is not there", err, tenancy.ErrNoPlan)

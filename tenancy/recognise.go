@@ -8,27 +8,29 @@ import (
 
 type observerKey struct{}
 
-// observer is told of a recognised caller, and so is the one around it.
+// observer is told once of a recognised caller, and so is the one around it.
 type observer struct {
 	seen   atomic.Bool
+	tell   func()
 	around *observer
 }
 
-// Observe returns a context under which recognised reports whether a caller has
-// been recognised since: an operator was authorised, or Enter was called for an
-// account that exists, whether or not it may do what it wants. A limiter that stands
-// before authentication uses it to count only strangers: a customer whose trial is
-// over, and whose programs go on calling, can still sign in and pay.
-func Observe(ctx context.Context) (_ context.Context, recognised func() bool) {
+// Observe returns a context under which recognised is called, once, when a caller is
+// recognised: an operator is authorised, or Enter is called for an account that
+// exists, whether or not it may do what it wants. A limiter that stands before
+// authentication uses it to count only strangers: a customer whose trial is over,
+// and whose programs go on calling, can still sign in and pay.
+func Observe(ctx context.Context, recognised func()) context.Context {
 	around, _ := ctx.Value(observerKey{}).(*observer)
-	o := &observer{around: around}
-	return context.WithValue(ctx, observerKey{}, o), o.seen.Load
+	return context.WithValue(ctx, observerKey{}, &observer{tell: recognised, around: around})
 }
 
 func recognise(ctx context.Context) {
 	o, _ := ctx.Value(observerKey{}).(*observer)
 	for ; o != nil; o = o.around {
-		o.seen.Store(true)
+		if !o.seen.Swap(true) {
+			o.tell()
+		}
 	}
 }
 

@@ -69,9 +69,6 @@ func (a *Accounts) Enter(ctx context.Context, db bun.IDB, id AccountID, actor Ac
 	if need == 0 {
 		need = Use
 	}
-	if actor.Kind == ActorKey && need&^Use != 0 {
-		return nil, ErrForbidden
-	}
 	if err := actor.validate(); err != nil {
 		return nil, err
 	}
@@ -79,7 +76,10 @@ func (a *Accounts) Enter(ctx context.Context, db bun.IDB, id AccountID, actor Ac
 	if err != nil {
 		return nil, err
 	}
-	recognise(ctx) // also whom Check refuses: the credential was right
+	recognise(ctx) // also who is refused from here on: the credential was right
+	if actor.Kind == ActorKey && need&^Use != 0 {
+		return nil, ErrForbidden
+	}
 	if err := Check(state, plan, a.now(), need); err != nil {
 		return nil, err
 	}

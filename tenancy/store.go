@@ -52,9 +52,11 @@ func (a *Accounts) Get(ctx context.Context, db bun.IDB, id AccountID) (Account, 
 }
 
 // Lock reads an account and keeps every other change of it, and of its members,
-// waiting until the caller's transaction ends. Whoever changes an account together
-// with rows of another package locks it first: then nobody waits in a circle. Given
-// a *bun.DB it is Get. ErrNoAccount: there is none.
+// waiting until the caller's transaction ends. A transaction that changes an account
+// and its credits, or other rows of it that one waits for, in whatever order, locks
+// the account first, as this library does: then nobody waits in a circle. The audit
+// log and the outbox are waited for by nobody. Given a *bun.DB it is Get.
+// ErrNoAccount: there is none.
 func (a *Accounts) Lock(ctx context.Context, db bun.IDB, id AccountID) (Account, error) {
 	row, err := lockAccount(ctx, db, id)
 	return row.account(), err

@@ -84,7 +84,7 @@ func TestM6_SuspendingAnAccountStopsItsKeyAtOnce(t *testing.T) {
 	}
 	s.post("/v1/ideas", ada.key, `{"count": 1}`).want(t, "the key spends", http.StatusForbidden, "account_suspended")
 	s.get("/v1/account", ada.key).want(t, "the key reads", http.StatusForbidden, "account_suspended")
-	s.get("/v1/keys", ada.person).want(t, "the owner mints keys", http.StatusForbidden, "account_suspended")
+	s.post("/v1/keys", ada.person, `{"name": "another"}`).want(t, "the owner mints keys", http.StatusForbidden, "account_suspended")
 	if a := s.get("/v1/billing/transfers", ada.person); a.status != 200 {
 		t.Errorf("the owner may still pay: %d %s", a.status, a.body)
 	}

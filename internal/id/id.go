@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"encoding/binary"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -19,11 +20,36 @@ var last atomic.Uint64
 // and a counter, so that one process's identifiers ascend strictly) and 64 bits
 // of chance. It reads the machine's clock and never the host's: an identifier is
 // no business time.
-func New(prefix string) string {
+func New(prefix string) string { return from(0, prefix) }
+
+// After is New, later than last, an identifier with the same prefix that may come
+// from a machine whose clock is ahead. This process's later ones follow it. What
+// is no such identifier, "" too, comes before everything.
+func After(prefix, last string) string { return from(later(prefix, last), prefix) }
+
+func from(least uint64, prefix string) string {
 	var b [16]byte
-	binary.BigEndian.PutUint64(b[:8], tick(uint64(time.Now().UnixMilli())<<16))
+	binary.BigEndian.PutUint64(b[:8], tick(max(least, uint64(time.Now().UnixMilli())<<16)))
 	_, _ = rand.Read(b[8:]) // never fails: crypto/rand ends the program instead
 	return prefix + "_" + encoding.EncodeToString(b[:])
+}
+
+// endOfTime is far from what any clock shows: a time beyond it is made up, and to
+// follow it could use up the rest.
+const endOfTime = 1 << 63
+
+// later is the least time of an identifier that is later than last, or 0.
+func later(prefix, last string) uint64 {
+	text, ok := strings.CutPrefix(last, prefix+"_")
+	b, err := encoding.DecodeString(text)
+	if !ok || err != nil || len(b) != 16 {
+		return 0
+	}
+	at := binary.BigEndian.Uint64(b)
+	if at >= endOfTime {
+		return 0
+	}
+	return at + 1
 }
 
 func tick(now uint64) uint64 {

@@ -14,18 +14,18 @@ import (
 func Events(t testing.TB, db bun.IDB, account tenancy.AccountID) []tenancy.Event {
 	t.Helper()
 	var rows []struct {
-		Number int64
-		Kind   string
-		Data   string
-		At     time.Time
+		EventID string
+		Kind    string
+		Data    string
+		At      time.Time
 	}
-	err := db.NewRaw("SELECT number, kind, data, at FROM tenancy_events WHERE account_id = ? ORDER BY number", account).Scan(t.Context(), &rows)
+	err := db.NewRaw("SELECT event_id, kind, data, at FROM tenancy_events WHERE account_id = ? ORDER BY event_id", account).Scan(t.Context(), &rows)
 	if err != nil {
 		t.Fatal(err)
 	}
 	events := make([]tenancy.Event, len(rows))
 	for i, r := range rows {
-		events[i] = tenancy.Event{Account: account, Number: r.Number, Kind: r.Kind, Data: json.RawMessage(r.Data), At: r.At.UTC()}
+		events[i] = tenancy.Event{Account: account, ID: r.EventID, Kind: r.Kind, Data: json.RawMessage(r.Data), At: r.At.UTC()}
 	}
 	return events
 }

@@ -55,25 +55,28 @@ CREATE TABLE tenancy_member_roles (
     FOREIGN KEY (account_id, user_id) REFERENCES tenancy_members (account_id, user_id)
 );
 
+-- Ids are in order of time when they are compared byte by byte, which not every
+-- collation does.
 CREATE TABLE tenancy_events (
     account_id TEXT NOT NULL,
-    number     BIGINT NOT NULL,
+    event_id   TEXT COLLATE "C" NOT NULL,
     kind       TEXT NOT NULL,
     data       JSON NOT NULL,
     at         TIMESTAMPTZ NOT NULL,
-    PRIMARY KEY (account_id, number)
+    PRIMARY KEY (account_id, event_id)
 );
 
--- How far an account's events are numbered, and how far they are delivered.
-CREATE TABLE tenancy_event_heads (
-    account_id TEXT PRIMARY KEY,
-    number     BIGINT NOT NULL,
-    delivered  BIGINT NOT NULL DEFAULT 0,
-    attempts   BIGINT NOT NULL DEFAULT 0,
-    due_at     TIMESTAMPTZ NOT NULL
+-- The events that are still to be delivered. due_at is the beginning of time until
+-- a delivery fails.
+CREATE TABLE tenancy_deliveries (
+    account_id TEXT NOT NULL,
+    event_id   TEXT COLLATE "C" NOT NULL,
+    attempts   BIGINT NOT NULL,
+    due_at     TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (account_id, event_id)
 );
 
-CREATE INDEX tenancy_event_heads_due ON tenancy_event_heads (due_at) WHERE delivered < number;
+CREATE INDEX tenancy_deliveries_due ON tenancy_deliveries (due_at, event_id);
 
 CREATE TABLE tenancy_leases (
     name   TEXT PRIMARY KEY,
@@ -83,7 +86,7 @@ CREATE TABLE tenancy_leases (
 
 CREATE TABLE tenancy_audit (
     account_id TEXT NOT NULL,
-    audit_id   TEXT NOT NULL,
+    audit_id   TEXT COLLATE "C" NOT NULL,
     at         TIMESTAMPTZ NOT NULL,
     actor_kind TEXT NOT NULL,
     actor_id   TEXT NOT NULL,

@@ -2,7 +2,7 @@ DROP TABLE tenancy_audit;
 
 DROP TABLE tenancy_leases;
 
-DROP TABLE tenancy_event_heads;
+DROP TABLE tenancy_deliveries;
 
 DROP TABLE tenancy_events;
 

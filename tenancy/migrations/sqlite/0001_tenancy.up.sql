@@ -57,23 +57,24 @@ CREATE TABLE tenancy_member_roles (
 
 CREATE TABLE tenancy_events (
     account_id TEXT NOT NULL,
-    number     BIGINT NOT NULL,
+    event_id   TEXT NOT NULL,
     kind       TEXT NOT NULL,
     data       TEXT NOT NULL,
     at         TIMESTAMP NOT NULL,
-    PRIMARY KEY (account_id, number)
+    PRIMARY KEY (account_id, event_id)
+) WITHOUT ROWID;
+
+-- The events that are still to be delivered. due_at is the beginning of time until
+-- a delivery fails.
+CREATE TABLE tenancy_deliveries (
+    account_id TEXT NOT NULL,
+    event_id   TEXT NOT NULL,
+    attempts   BIGINT NOT NULL,
+    due_at     TIMESTAMP NOT NULL,
+    PRIMARY KEY (account_id, event_id)
 );
 
--- How far an account's events are numbered, and how far they are delivered.
-CREATE TABLE tenancy_event_heads (
-    account_id TEXT PRIMARY KEY,
-    number     BIGINT NOT NULL,
-    delivered  BIGINT NOT NULL DEFAULT 0,
-    attempts   BIGINT NOT NULL DEFAULT 0,
-    due_at     TIMESTAMP NOT NULL
-);
-
-CREATE INDEX tenancy_event_heads_due ON tenancy_event_heads (due_at) WHERE delivered < number;
+CREATE INDEX tenancy_deliveries_due ON tenancy_deliveries (due_at, event_id);
 
 CREATE TABLE tenancy_leases (
     name   TEXT PRIMARY KEY,
@@ -92,13 +93,22 @@ CREATE TABLE tenancy_audit (
     reason     TEXT NOT NULL,
     data       TEXT NOT NULL,
     PRIMARY KEY (account_id, audit_id)
-);
+) WITHOUT ROWID;
+
+-- INSERT OR REPLACE deletes without a delete trigger, unless recursive_triggers is on.
+CREATE TRIGGER tenancy_audit_no_replace BEFORE INSERT ON tenancy_audit
+WHEN EXISTS (SELECT 1 FROM tenancy_audit WHERE account_id = NEW.account_id AND audit_id = NEW.audit_id)
+BEGIN SELECT RAISE(ABORT, 'tenancy_audit is append-only'); END;
 
 CREATE TRIGGER tenancy_audit_no_update BEFORE UPDATE ON tenancy_audit
 BEGIN SELECT RAISE(ABORT, 'tenancy_audit is append-only'); END;
 
 CREATE TRIGGER tenancy_audit_no_delete BEFORE DELETE ON tenancy_audit
 BEGIN SELECT RAISE(ABORT, 'tenancy_audit is append-only'); END;
+
+CREATE TRIGGER tenancy_events_no_replace BEFORE INSERT ON tenancy_events
+WHEN EXISTS (SELECT 1 FROM tenancy_events WHERE account_id = NEW.account_id AND event_id = NEW.event_id)
+BEGIN SELECT RAISE(ABORT, 'tenancy_events is append-only'); END;
 
 CREATE TRIGGER tenancy_events_no_update BEFORE UPDATE ON tenancy_events
 BEGIN SELECT RAISE(ABORT, 'tenancy_events is append-only'); END;
