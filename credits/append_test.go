@@ -33,6 +33,11 @@ func TestAppendOnly_OnSQLiteByTriggers(t *testing.T) {
 			t.Errorf("%s: %v", statement, err)
 		}
 	}
+	for _, table := range []string{"credits_entries", "credits_splits"} { // by which REPLACE would find another row
+		if _, err := db.ExecContext(t.Context(), "SELECT rowid FROM "+table); err == nil {
+			t.Errorf("%s has a second key", table)
+		}
+	}
 	creditstest.RequireSound(t, l, db, acc)
 }
 

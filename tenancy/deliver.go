@@ -159,14 +159,16 @@ func backOff(attempts int64) time.Duration {
 }
 
 // lease takes or renews a lease by name. It is a row with an end, so that it works
-// on every database and behind every pooler and ends by itself with its holder.
+// on every database and behind every pooler and ends by itself with its holder. One
+// whose end is further away than any lease lasts was taken by a clock that is wrong,
+// and counts for nothing.
 func (a *Accounts) lease(ctx context.Context, db *bun.DB, name string) (bool, error) {
 	now := a.now()
 	var holder string
 	err := db.NewRaw(`INSERT INTO tenancy_leases (name, holder, until) VALUES (?, ?, ?)
 		ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
-		WHERE tenancy_leases.holder = excluded.holder OR tenancy_leases.until <= ?
-		RETURNING holder`, name, a.holder, now.Add(leaseFor), now).Scan(ctx, &holder)
+		WHERE tenancy_leases.holder = excluded.holder OR tenancy_leases.until <= ? OR tenancy_leases.until > ?
+		RETURNING holder`, name, a.holder, now.Add(leaseFor), now, now.Add(2*leaseFor)).Scan(ctx, &holder)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}

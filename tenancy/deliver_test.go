@@ -234,6 +234,20 @@ func TestDeliverDue_AnotherNodeGoesOnForOneThatHangs(t *testing.T) {
 	})
 }
 
+// A clock that was wrong must not stop the others until its time has come.
+func TestDeliverDue_ALeaseFromTheFutureCountsForNothing(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB) {
+		ahead := tenancytest.NewClock(t0.AddDate(0, 0, 15))
+		wrong := &receiver{fail: func(tenancy.Event) error { return errors.New("killed") }}
+		publish(t, db, "acc_1", 1)
+		deliverDue(t, db, node(ahead, wrong), 0)
+		clock, right := tenancytest.NewClock(t0), &receiver{}
+		publish(t, db, "acc_2", 1)
+		deliverDue(t, db, node(clock, right), 1)
+		right.want(t, "the node whose clock is right", "acc_2#1")
+	})
+}
+
 // It was slow and not broken: what comes next is no longer its turn.
 func TestDeliverDue_ANodeThatLostItsLeaseStops(t *testing.T) {
 	each(t, func(t *testing.T, db *bun.DB) {

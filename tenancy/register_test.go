@@ -123,6 +123,7 @@ func TestM3_Register_BadInputWritesNothing(t *testing.T) {
 			want   error
 		}{
 			{"no name", func(r *tenancy.Register) { r.Name = " \t " }, tenancy.ErrInvalid},
+			{"name that nobody sees", func(r *tenancy.Register) { r.Name = "\u200b\u00ad" }, tenancy.ErrInvalid},
 			{"name too long", func(r *tenancy.Register) { r.Name = strings.Repeat("é", 101) }, tenancy.ErrInvalid},
 			{"name with a NUL", func(r *tenancy.Register) { r.Name = "a\x00b" }, tenancy.ErrInvalid},
 			{"name with a line end", func(r *tenancy.Register) { r.Name = "a\nb" }, tenancy.ErrInvalid},
@@ -188,7 +189,7 @@ func TestM3_Register_ATakenAddressWritesNothing(t *testing.T) {
 		accounts, _ := newAccounts(t, db, tenancy.Config{})
 		tenancytest.Register(t, db, accounts, "grüße@example.com")
 		unchanged(t, db, "the second sign-up", func() {
-			for _, email := range []string{"grüße@example.com", "GRÜßE@EXAMPLE.COM", " Grüße@Example.com"} {
+			for _, email := range []string{"grüße@example.com", "GRÜßE@EXAMPLE.COM", " Grüße@Example.com", "gru\u0308ße@example.com"} {
 				_, err := accounts.Register(t.Context(), db, tenancy.Register{Name: "Bob", Email: email})
 				wantErr(t, email, err, tenancy.ErrEmailTaken)
 				_, err = accounts.CreateUser(t.Context(), db, tenancy.CreateUser{Name: "Bob", Email: email})

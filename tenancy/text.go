@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // CheckText refuses, with ErrInvalid, what no database keeps and no page shows:
@@ -32,13 +34,21 @@ func cleanName(s string) (string, error) {
 	if s == "" {
 		return "", fmt.Errorf("%w: the name is missing", ErrInvalid)
 	}
+	if !strings.ContainsFunc(s, shows) {
+		return "", fmt.Errorf("%w: the name has nothing that can be read", ErrInvalid)
+	}
 	return s, CheckText("name", s, 200)
 }
 
+// shows reports that r leaves a mark on paper, which a name needs one of.
+func shows(r rune) bool { return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) }
+
 // cleanEmail checks an address as people type it and returns it with the form
-// under which it is unique. Letter case does not tell two people apart.
+// under which it is unique. Neither letter case nor how an accent was typed (NFC)
+// tells two people apart.
 func cleanEmail(s string) (email, key string, err error) {
-	s = strings.TrimSpace(s)
+	typed := strings.TrimSpace(s)
+	s = norm.NFC.String(typed)
 	bad := fmt.Errorf("%w: %q is not an e-mail address", ErrInvalid, s)
 	if s == "" {
 		return "", "", fmt.Errorf("%w: the e-mail address is missing", ErrInvalid)
@@ -47,7 +57,7 @@ func cleanEmail(s string) (email, key string, err error) {
 		return "", "", err
 	}
 	a, err := mail.ParseAddress(s)
-	if err != nil || a.Address != s || strings.ContainsFunc(s, oddInAddress) {
+	if err != nil || a.Address != s || strings.ContainsFunc(typed, oddInAddress) {
 		return "", "", bad // also a display name or a quoted local part
 	}
 	if _, domain, _ := strings.Cut(s, "@"); !strings.Contains(domain, ".") {

@@ -30,7 +30,7 @@ CREATE INDEX billing_subscriptions_due ON billing_subscriptions (period_end) WHE
 
 CREATE TABLE billing_transfers (
     account_id        TEXT NOT NULL,
-    transfer_id       TEXT NOT NULL,
+    transfer_id       TEXT COLLATE "C" NOT NULL, -- the newest is the largest, in any locale
     reference         TEXT NOT NULL,
     status            TEXT NOT NULL,
     plan              TEXT NOT NULL,

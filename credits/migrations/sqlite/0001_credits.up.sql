@@ -30,6 +30,8 @@ CREATE TABLE credits_grants (
 
 CREATE INDEX credits_grants_live ON credits_grants (account_id, unit) WHERE remaining > 0;
 
+-- WITHOUT ROWID: a rowid would be a second key, by which REPLACE gets past the
+-- triggers below.
 CREATE TABLE credits_entries (
     account_id TEXT NOT NULL,
     unit       TEXT NOT NULL,
@@ -46,7 +48,7 @@ CREATE TABLE credits_entries (
     actor_id   TEXT NOT NULL,
     at         TIMESTAMP NOT NULL,
     PRIMARY KEY (account_id, unit, number)
-);
+) WITHOUT ROWID;
 
 CREATE INDEX credits_entries_refunds ON credits_entries (account_id, unit, refund_of) WHERE refund_of IS NOT NULL;
 
@@ -61,7 +63,7 @@ CREATE TABLE credits_splits (
     PRIMARY KEY (account_id, unit, number, position),
     FOREIGN KEY (account_id, unit, number) REFERENCES credits_entries (account_id, unit, number),
     FOREIGN KEY (account_id, grant_id) REFERENCES credits_grants (account_id, grant_id)
-);
+) WITHOUT ROWID;
 
 -- What became of an idempotency key, for ever. A replay writes here, so that its
 -- answer is as durable as the first one.
