@@ -302,7 +302,7 @@ func TestSignUp_RecognisesNobody(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		r := request("POST", "/", `{"name":"Ada","email":"ada@example.com","password":"`+goodPassword+`"}`, "X-API-Key", "x")
 		recognised := false
-		ctx := tenancy.Observe(r.Context(), func() { recognised = true })
+		ctx := tenancy.Observe(r.Context(), func(tenancy.AccountID, bool) { recognised = true })
 		if w := serve(h.passwords.SignUp(h.db, h.keys), r.WithContext(ctx)); w.Code != 201 || recognised {
 			t.Errorf("%d, recognised %v", w.Code, recognised)
 		}

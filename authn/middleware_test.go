@@ -221,7 +221,7 @@ func TestOperatorToken(t *testing.T) {
 	} {
 		r := request("GET", "/", "", c.headers...)
 		recognised := false
-		ctx := tenancy.Observe(r.Context(), func() { recognised = true })
+		ctx := tenancy.Observe(r.Context(), func(tenancy.AccountID, bool) { recognised = true })
 		actor, err := check.Authorize(r.WithContext(ctx))
 		wantErr(t, what, err, c.want)
 		if recognised != (c.want == nil) {

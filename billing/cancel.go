@@ -66,8 +66,9 @@ func (s *Subscriptions) Cancel(ctx context.Context, db bun.IDB, c Cancel) (Subsc
 			return nil
 		default:
 			row.UpdatedAt = now
-			if _, err = db.NewUpdate().Model(&row).WherePK().Exec(ctx); err == nil && row.Status == SubscriptionActive &&
-				(account.Status == tenancy.StatusActive || account.Status == tenancy.StatusSuspended) {
+			active := account.Status == tenancy.StatusActive ||
+				account.Status == tenancy.StatusSuspended && account.SuspendedFrom == tenancy.StatusActive
+			if _, err = db.NewUpdate().Model(&row).WherePK().Exec(ctx); err == nil && row.Status == SubscriptionActive && active {
 				_, err = s.accounts.Change(ctx, db, tenancy.Change{ // no grace after an end that was asked for
 					Account: c.Account, Status: tenancy.StatusActive, PaidUntil: row.PeriodEnd, Actor: c.Actor, Reason: c.Reason,
 				})

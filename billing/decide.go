@@ -96,7 +96,7 @@ func (s *Subscriptions) decide(ctx context.Context, db bun.IDB, to TransferStatu
 			return err
 		}
 		// The lock is a write, so that the answer to a repeat is as durable as the
-		// first one. The order of locks is the account's row, its credits, its events.
+		// first one. The order of locks is the account's row, then its credits.
 		account, err := s.accounts.Lock(ctx, db, found.Account)
 		if err != nil {
 			return err

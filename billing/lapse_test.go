@@ -117,6 +117,40 @@ func TestM5_Cancel_PayingAfterTheEndStartsAnew(t *testing.T) {
 	})
 }
 
+// Cancelling at the end of the period moves an end and brings nobody back.
+func TestM5_Cancel_AtPeriodEndRevivesNobody(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		actor := tenancy.Actor{Kind: tenancy.ActorOperator, ID: "op"}
+		for _, status := range []tenancy.Status{tenancy.StatusCancelled, tenancy.StatusPendingPayment} {
+			id := w.account(t)
+			w.pay(t, id, "starter")
+			w.change(t, tenancy.Change{Account: id, Status: status, Actor: actor})
+			_, err := w.accounts.Suspend(t.Context(), w.db, tenancy.Suspend{Account: id, Actor: actor})
+			wantErr(t, "suspending", err, nil)
+			_, err = w.billing.Cancel(t.Context(), w.db, billing.Cancel{Account: id, AtPeriodEnd: true, Actor: actor})
+			wantErr(t, "cancelling", err, nil)
+			_, err = w.accounts.Resume(t.Context(), w.db, tenancy.Resume{Account: id, Actor: actor})
+			wantErr(t, "resuming", err, nil)
+			w.status(t, id, status)
+		}
+	})
+}
+
+func TestM5_Cancel_APaymentTakesItBackAndSaysSo(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		id := w.account(t)
+		first := w.pay(t, id, "starter")
+		_, err := w.billing.Cancel(t.Context(), w.db, billing.Cancel{Account: id, AtPeriodEnd: true, Actor: customer})
+		wantErr(t, "cancelling", err, nil)
+		w.pay(t, id, "starter")
+		if w.subscription(t, id).CancelAtPeriodEnd {
+			t.Error("it still ends with its period")
+		}
+		same(t, "event", billing.SubscriptionChanged{Subscription: first.Subscription, From: billing.SubscriptionActive, To: billing.SubscriptionActive},
+			tenancytest.RequireEvent[billing.SubscriptionChanged](t, w.db, id))
+	})
+}
+
 func TestM5_Cancel_AtPeriodEndWhileSuspended(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		w = w.with(t, billing.Config{Grace: grace})

@@ -128,8 +128,7 @@ type payment struct {
 }
 
 // extend books a payment on the account's subscription, which it starts if need be,
-// and returns it with the period that was bought. The account is locked, and so are
-// its credits if they change at all, since this writes an event.
+// and returns it with the period that was bought. The account is locked.
 //
 // A payment for the same plan goes on where the last period ends, unless that and
 // its grace are over; one for another plan starts now.
@@ -139,7 +138,7 @@ func (s *Subscriptions) extend(ctx context.Context, db bun.IDB, account tenancy.
 	if err != nil && !isNew {
 		return subscriptionRow{}, err
 	}
-	old := row.Status
+	old, ending := row.Status, row.CancelAtPeriodEnd
 	open := row.PeriodEnd.Add(s.cfg.Grace)
 	if row.CancelAtPeriodEnd {
 		open = row.PeriodEnd // an end that was asked for has no grace
@@ -164,7 +163,7 @@ func (s *Subscriptions) extend(ctx context.Context, db bun.IDB, account tenancy.
 	} else {
 		_, err = db.NewUpdate().Model(&row).WherePK().Exec(ctx)
 	}
-	if err != nil || old == SubscriptionActive {
+	if err != nil || old == SubscriptionActive && !ending {
 		return row, err
 	}
 	return row, tenancy.Publish(ctx, db, account.ID, now, SubscriptionChanged{Subscription: row.ID, From: old, To: row.Status})

@@ -1,6 +1,8 @@
 package credits_test
 
 import (
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -8,6 +10,7 @@ import (
 
 	"github.com/quitrent/quitrent/credits"
 	"github.com/quitrent/quitrent/tenancy"
+	"github.com/quitrent/quitrent/tenancy/tenancytest"
 )
 
 func TestEntries_SayWhoDidIt(t *testing.T) {
@@ -66,6 +69,19 @@ func TestKeys_OfTheLibraryCannotBeTaken(t *testing.T) {
 		deduct(t, l, db, credits.Deduct{Account: acc, Amount: 1, Key: "seed"})
 		if _, err := l.Seed(t.Context(), db, credits.Seed{Account: acc, Amount: 7}); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// A customer sees that an operator did it, and not who.
+func TestHandler_NamesNoOperator(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		grant(t, l, db, credits.Grant{Account: acc, Amount: 10, Key: "g", Actor: tenancy.Actor{Kind: tenancy.ActorOperator, ID: "op_secret"}})
+		w := httptest.NewRecorder()
+		ctx := tenancytest.Context(t, tenancy.Scope{Account: acc})
+		l.Handler(db).ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/credits/entries", nil))
+		if body := w.Body.String(); w.Code != 200 || strings.Contains(body, "op_secret") || !strings.Contains(body, `"kind":"operator"`) {
+			t.Errorf("%d %s", w.Code, body)
 		}
 	})
 }

@@ -15,6 +15,8 @@ import (
 //
 //	GET /credits/balance
 //	GET /credits/entries?before=N&limit=N
+//
+// Of an operator an entry shows that it was one and not who.
 func (l *Ledger) Handler(db *bun.DB) http.Handler {
 	mux := problem.NewMux(l.cfg.OnError)
 	mux.Route("GET /credits/balance", func(w http.ResponseWriter, r *http.Request) error {
@@ -39,6 +41,11 @@ func (l *Ledger) Handler(db *bun.DB) http.Handler {
 		page, err := l.Entries(r.Context(), db, what)
 		if err != nil {
 			return err
+		}
+		for i, e := range page.Entries {
+			if e.Actor.Kind == tenancy.ActorOperator {
+				page.Entries[i].Actor.ID = ""
+			}
 		}
 		problem.JSON(w, http.StatusOK, page)
 		return nil

@@ -109,7 +109,7 @@ func checkKey(key string, required bool) error {
 }
 
 // ownKeys is what the keys of this library's own grants begin with, those of billing
-// too: nobody can take one before it is needed.
+// too: no key that comes from a client can take one before it is needed.
 const ownKeys = "quitrent:"
 
 // checkForeign refuses a key that is kept for this library.

@@ -1,8 +1,11 @@
 package credits
 
 import (
+	"bufio"
 	"context"
 	"log/slog"
+	"maps"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -79,8 +82,8 @@ func (l *Ledger) Middleware(db *bun.DB, cost Cost) func(http.Handler) http.Handl
 	}
 }
 
-// mostHeld is how much of a failure's answer is held back, in bytes. A handler that
-// writes more has its credits back before it returns.
+// mostHeld is how much of a failure's answer is held back, in bytes. What is longer
+// goes out as it comes, without the headers of the refund that follows it.
 const mostHeld = 64 << 10
 
 // charged decides, at the first byte of the answer, whether the charge stays.
@@ -91,8 +94,10 @@ type charged struct {
 	refund  func() (Entry, error)
 	decided bool
 
-	status int // of a failure that is held back, or 0
+	status int         // of a failure, or 0
+	header http.Header // and what its handler had set by then
 	held   []byte
+	sent   bool // it was too long to hold back
 }
 
 func (c *charged) failing() bool { return !c.decided && c.status != 0 }
@@ -111,16 +116,35 @@ func (c *charged) fail() {
 		return
 	}
 	c.decided = true
+	cost, left := int64(0), int64(0)
 	if back, err := c.refund(); err == nil {
-		c.headers(0, back.Spendable)
+		left = back.Spendable
 	} else {
-		c.headers(-c.entry.Amount, c.entry.Spendable)
+		cost, left = -c.entry.Amount, c.entry.Spendable
+	}
+	if c.sent {
+		return
 	}
 	if c.status != 0 {
-		c.ResponseWriter.WriteHeader(c.status)
-		_, _ = c.ResponseWriter.Write(c.held)
-		c.held = nil
+		c.restore()
 	}
+	c.headers(cost, left)
+	if c.status != 0 {
+		c.send()
+	}
+}
+
+// restore undoes what the handler set after it had written the header.
+func (c *charged) restore() {
+	h := c.Header()
+	clear(h)
+	maps.Copy(h, c.header)
+}
+
+func (c *charged) send() {
+	c.ResponseWriter.WriteHeader(c.status)
+	_, _ = c.ResponseWriter.Write(c.held)
+	c.held = nil
 }
 
 func (c *charged) headers(cost, left int64) {
@@ -135,7 +159,7 @@ func (c *charged) WriteHeader(status int) {
 		return // as the first one said
 	case c.decided:
 	case status >= http.StatusBadRequest:
-		c.status = status
+		c.status, c.header = status, c.Header().Clone()
 		return
 	case status >= http.StatusOK || status == http.StatusSwitchingProtocols:
 		c.keep() // other 1xx come before the answer
@@ -145,14 +169,25 @@ func (c *charged) WriteHeader(status int) {
 
 func (c *charged) Write(b []byte) (int, error) {
 	if c.failing() {
-		if len(c.held)+len(b) <= mostHeld {
+		if !c.sent && len(c.held)+len(b) <= mostHeld {
 			c.held = append(c.held, b...)
 			return len(b), nil
 		}
-		c.fail()
+		if !c.sent {
+			c.restore()
+			c.send()
+			c.sent = true
+		}
+		return c.ResponseWriter.Write(b)
 	}
 	c.keep()
 	return c.ResponseWriter.Write(b)
+}
+
+// Hijack is for what becomes of the connection afterwards: the charge stays.
+func (c *charged) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c.keep()
+	return http.NewResponseController(c.ResponseWriter).Hijack()
 }
 
 // Flush sends what has been written: the answer has begun, and the charge stays.
@@ -161,8 +196,11 @@ func (c *charged) Flush() { _ = c.FlushError() }
 // FlushError is Flush for http.ResponseController. A failure is not sent before its
 // handler has returned.
 func (c *charged) FlushError() error {
-	if c.failing() {
+	if c.failing() && !c.sent {
 		return nil
+	}
+	if c.sent {
+		return http.NewResponseController(c.ResponseWriter).Flush()
 	}
 	c.keep()
 	return http.NewResponseController(c.ResponseWriter).Flush()

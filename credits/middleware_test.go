@@ -201,27 +201,88 @@ func TestM14_ARefundThatFailsLeavesTheChargeAndSaysSo(t *testing.T) {
 func TestM14_AHandlerThatFailsInsideItsTransactionWaitsForNothing(t *testing.T) {
 	h := func(t *testing.T, db *bun.DB, l *credits.Ledger) {
 		fund(t, l, db, 20)
-		w, _ := call(t, l, db, acc, credits.Fixed(5), func(w http.ResponseWriter, r *http.Request) {
-			tx, err := db.BeginTx(r.Context(), nil)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer func() { _ = tx.Rollback() }()
-			if _, err := l.Deduct(r.Context(), tx, credits.Deduct{Account: acc, Amount: 1}); err != nil {
-				t.Error(err)
-			}
-			http.Error(w, "no such thing", http.StatusNotFound)
-		})
-		requireCharge(t, w, "0", "20")
-		if w.Code != 404 || w.Body.String() != "no such thing\n" {
-			t.Errorf("%d %q", w.Code, w.Body)
+		long := strings.Repeat("x", 1<<20)
+		for _, answer := range []string{"no such thing", long} {
+			inTransaction(t, db, l, answer)
 		}
-		creditstest.RequireBalance(t, l, db, acc, 20)
 	}
 	bare(t, h)
 	t.Run("one connection", func(t *testing.T) {
 		h(t, dbtest.SQLiteOneConn(t, credits.Migrate), credits.New(credits.Config{}))
+	})
+}
+
+func inTransaction(t *testing.T, db *bun.DB, l *credits.Ledger, answer string) {
+	t.Helper()
+	w, _ := call(t, l, db, acc, credits.Fixed(5), func(w http.ResponseWriter, r *http.Request) {
+		tx, err := db.BeginTx(r.Context(), nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = tx.Rollback() }()
+		if _, err := l.Deduct(r.Context(), tx, credits.Deduct{Account: acc, Amount: 1}); err != nil {
+			t.Error(err)
+		}
+		http.Error(w, answer, http.StatusNotFound)
+	})
+	if len(answer) < 64<<10 {
+		requireCharge(t, w, "0", "20")
+	}
+	if w.Code != 404 || w.Body.String() != answer+"\n" {
+		t.Errorf("%d, %d bytes", w.Code, w.Body.Len())
+	}
+	creditstest.RequireBalance(t, l, db, acc, 20)
+}
+
+// What a handler sets after it has written its header is too late, held back or not.
+func TestM14_AHeaderIsWrittenOnce(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		fund(t, l, db, 20)
+		for _, size := range []int{1, 100_000} {
+			w, _ := call(t, l, db, acc, credits.Fixed(5), func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(404)
+				w.Header().Set("Content-Type", "text/html")
+				w.Header().Set("X-Late", "yes")
+				_, _ = io.WriteString(w, strings.Repeat("x", size))
+			})
+			if h := w.Result().Header; h.Get("Content-Type") != "application/json" || h.Get("X-Late") != "" {
+				t.Errorf("%d bytes: %v", size, h)
+			}
+		}
+	})
+}
+
+// Who takes the connection has begun to answer, whatever follows.
+func TestM14_AHijackedConnectionIsCharged(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		fund(t, l, db, 20)
+		ctx := tenancytest.Context(t, tenancy.Scope{Account: acc})
+		h := l.Middleware(db, credits.Fixed(5))(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nwork")
+			_ = conn.Close()
+			panic(http.ErrAbortHandler)
+		}))
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h.ServeHTTP(w, r.WithContext(ctx))
+		}))
+		res, err := http.Get(server.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		if err != nil || string(body) != "work" {
+			t.Errorf("%q, %v", body, err)
+		}
+		_ = res.Body.Close()
+		server.Close() // when it has closed, the handler has returned
+		creditstest.RequireBalance(t, l, db, acc, 15)
 	})
 }
 
@@ -240,7 +301,10 @@ func TestM14_AFailureIsHeldBackWholeOrUpToItsBound(t *testing.T) {
 					}
 				}
 			})
-			requireCharge(t, w, "0", "20")
+			if size <= 64<<10 {
+				requireCharge(t, w, "0", "20")
+			}
+			creditstest.RequireBalance(t, l, db, acc, 20)
 			if w.Code != 422 || w.Body.String() != body || w.Header().Get("X-Mine") != "kept" {
 				t.Errorf("%d bytes: %d, %d bytes", size, w.Code, w.Body.Len())
 			}

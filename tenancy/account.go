@@ -68,6 +68,8 @@ type Account struct {
 	ID   AccountID `json:"id"`
 	Name string    `json:"name"`
 	State
+	// SuspendedFrom is what Resume gives a suspended account back.
+	SuspendedFrom Status `json:"suspended_from,omitzero"`
 	// Plan is the slug of the account's plan.
 	Plan string `json:"plan"`
 	// Owner is the one user who holds the role owner.

@@ -64,6 +64,9 @@ func (a *Accounts) Change(ctx context.Context, db bun.IDB, c Change) (Account, e
 		}
 		switch c.Status {
 		case "":
+			if !c.TrialEndsAt.IsZero() || !c.GraceEndsAt.IsZero() || !c.PaidUntil.IsZero() {
+				return fmt.Errorf("%w: an end goes with the status that it ends", ErrInvalid)
+			}
 			return nil
 		case StatusSuspended:
 			return row.suspend()
@@ -188,7 +191,7 @@ func (a *Accounts) change(ctx context.Context, db bun.IDB, action string, c Chan
 			return err
 		}
 		out = row.account()
-		fact := AccountChanged{From: old.Status, To: row.Status, FromPlan: old.Plan, ToPlan: row.Plan}
+		fact := AccountChanged{From: old.Status, To: row.Status, FromPlan: old.Plan, ToPlan: row.Plan, PaidUntil: row.PaidUntil}
 		line.At = row.UpdatedAt
 		if line.Data, err = json.Marshal(fact); err != nil {
 			return err

@@ -32,6 +32,26 @@ var (
 	}
 )
 
+func TestChange_AnEndGoesWithItsStatus(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB) {
+		accounts, _ := newAccounts(t, db, tenancy.Config{})
+		id := tenancytest.Register(t, db, accounts, "ada@example.com").Account.ID
+		unchanged(t, db, "an end without a status", func() {
+			for _, c := range []tenancy.Change{{TrialEndsAt: t0}, {GraceEndsAt: t0}, {PaidUntil: t0}} {
+				c.Account, c.Actor = id, operator
+				_, err := accounts.Change(t.Context(), db, c)
+				wantErr(t, "an end alone", err, tenancy.ErrInvalid)
+			}
+		})
+		if _, err := accounts.Change(t.Context(), db, tenancy.Change{Account: id, Status: tenancy.StatusActive, PaidUntil: t0.AddDate(0, 1, 0), Actor: operator}); err != nil {
+			t.Fatal(err)
+		}
+		if f := tenancytest.RequireEvent[tenancy.AccountChanged](t, db, id); !f.PaidUntil.Equal(t0.AddDate(0, 1, 0)) {
+			t.Errorf("%+v", f)
+		}
+	})
+}
+
 func TestCanMove_TheWholeTable(t *testing.T) {
 	for i, from := range statuses {
 		for j, to := range statuses {

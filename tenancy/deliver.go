@@ -21,7 +21,8 @@ const (
 )
 
 // Run delivers events to Config.Deliver until ctx ends, looking for new ones every
-// second. Any number of processes may run it: a lease lets one of them work.
+// second. Any number of processes may run it: a lease lets one of them work, as
+// long as their clocks agree to within its 30 s, and otherwise events come twice.
 // It returns when ctx is done, with nil.
 func (a *Accounts) Run(ctx context.Context, db *bun.DB) error {
 	tick := time.NewTicker(pollEvery)
@@ -68,13 +69,14 @@ func (a *Accounts) DeliverDue(ctx context.Context, db *bun.DB) (int, error) {
 	}
 }
 
-// dueAccounts are those whose oldest event is due. That it is the oldest is asked
+// dueAccounts are those whose oldest event is due; one that is put off for longer
+// than any is put off was by a clock that is wrong. That it is the oldest is asked
 // for each due row by itself, in the primary key: as a join it might be read from
 // the whole table.
 func dueAccounts(ctx context.Context, db *bun.DB, now time.Time) (due []AccountID, err error) {
 	err = db.NewRaw(`SELECT d.account_id FROM tenancy_deliveries AS d
-		WHERE d.due_at <= ? AND d.event_id = (SELECT MIN(o.event_id) FROM tenancy_deliveries AS o WHERE o.account_id = d.account_id)
-		ORDER BY d.due_at, d.event_id LIMIT ?`, now, batch).Scan(ctx, &due)
+		WHERE (d.due_at <= ? OR d.due_at > ?) AND d.event_id = (SELECT MIN(o.event_id) FROM tenancy_deliveries AS o WHERE o.account_id = d.account_id)
+		ORDER BY d.due_at, d.event_id LIMIT ?`, now, now.Add(longestWait), batch).Scan(ctx, &due)
 	return due, err
 }
 
@@ -99,7 +101,7 @@ func (a *Accounts) deliverTo(ctx context.Context, db *bun.DB, account AccountID,
 		return 0, err
 	}
 	for _, r := range rows {
-		if r.DueAt.After(now) { // it failed before, and an older one became visible since
+		if r.DueAt.After(now) && !r.DueAt.After(now.Add(longestWait)) { // it failed before, and an older one became visible since
 			return n, nil
 		}
 		if held, err := a.lease(ctx, db, "events"); err != nil || !held {

@@ -54,12 +54,15 @@ type AccountRegistered struct {
 // EventKind implements Fact.
 func (AccountRegistered) EventKind() string { return "tenancy.account_registered" }
 
-// AccountChanged says that an account has another status or plan.
+// AccountChanged says that an account has another status, another plan, or another
+// end of what it may do.
 type AccountChanged struct {
 	From     Status `json:"from"`
 	To       Status `json:"to"`
 	FromPlan string `json:"from_plan"`
 	ToPlan   string `json:"to_plan"`
+	// PaidUntil is how far the account is paid now; zero: without end.
+	PaidUntil time.Time `json:"paid_until,omitzero"`
 }
 
 // EventKind implements Fact.

@@ -11,25 +11,25 @@ type observerKey struct{}
 // observer is told once of a recognised caller, and so is the one around it.
 type observer struct {
 	seen   atomic.Bool
-	tell   func()
+	tell   func(account AccountID, admitted bool)
 	around *observer
 }
 
 // Observe returns a context under which recognised is called, once, when a caller is
 // recognised: an operator is authorised, or Enter is called for an account that
-// exists, whether or not it may do what it wants. A limiter that stands before
-// authentication uses it to count only strangers: a customer whose trial is over,
-// and whose programs go on calling, can still sign in and pay.
-func Observe(ctx context.Context, recognised func()) context.Context {
+// exists, admitted or refused by Check. An operator has no account. A limiter that stands before authentication
+// uses it to count only strangers: a customer whose trial is over, and whose programs
+// go on calling, can still sign in and pay.
+func Observe(ctx context.Context, recognised func(account AccountID, admitted bool)) context.Context {
 	around, _ := ctx.Value(observerKey{}).(*observer)
 	return context.WithValue(ctx, observerKey{}, &observer{tell: recognised, around: around})
 }
 
-func recognise(ctx context.Context) {
+func recognise(ctx context.Context, account AccountID, admitted bool) {
 	o, _ := ctx.Value(observerKey{}).(*observer)
 	for ; o != nil; o = o.around {
 		if !o.seen.Swap(true) {
-			o.tell()
+			o.tell(account, admitted)
 		}
 	}
 }
@@ -49,6 +49,6 @@ func (check Authorizer) Authorize(r *http.Request) (Actor, error) {
 	if actor.validate() != nil {
 		return Actor{}, ErrForbidden
 	}
-	recognise(r.Context())
+	recognise(r.Context(), "", true)
 	return actor, nil
 }

@@ -36,7 +36,7 @@ func TestObserve_TellsOfEveryoneWhoseAccountExists(t *testing.T) {
 		} {
 			clock.Set(t0.AddDate(0, 0, c.days))
 			var inside, outside int
-			ctx := tenancy.Observe(tenancy.Observe(t.Context(), func() { outside++ }), func() { inside++ })
+			ctx := tenancy.Observe(tenancy.Observe(t.Context(), func(tenancy.AccountID, bool) { outside++ }), func(tenancy.AccountID, bool) { inside++ })
 			want := 0
 			if c.known {
 				want = 1 // however often it happens
@@ -52,8 +52,8 @@ func TestObserve_TellsOfEveryoneWhoseAccountExists(t *testing.T) {
 
 		// An observer is told of what happens inside it.
 		var inside, outside int
-		outer := tenancy.Observe(t.Context(), func() { outside++ })
-		inner := tenancy.Observe(outer, func() { inside++ })
+		outer := tenancy.Observe(t.Context(), func(tenancy.AccountID, bool) { outside++ })
+		inner := tenancy.Observe(outer, func(tenancy.AccountID, bool) { inside++ })
 		for i, ctx := range []context.Context{outer, inner} {
 			if _, err := accounts.Enter(ctx, db, ada.ID, person, tenancy.Pay); err != nil || outside != 1 || inside != i {
 				t.Errorf("entered %d: %v, outer %d, inner %d", i, err, outside, inside)
@@ -69,7 +69,7 @@ func TestAuthorizer_TellsAnObserverOfOperatorsOnly(t *testing.T) {
 		known bool
 	}{{operator, nil, true}, {operator, tenancy.ErrForbidden, false}, {tenancy.Actor{}, nil, false}} {
 		recognised := false
-		ctx := tenancy.Observe(t.Context(), func() { recognised = true })
+		ctx := tenancy.Observe(t.Context(), func(tenancy.AccountID, bool) { recognised = true })
 		check := tenancy.Authorizer(func(*http.Request) (tenancy.Actor, error) { return c.actor, c.err })
 		actor, err := check.Authorize(httptest.NewRequestWithContext(ctx, "GET", "/", nil))
 		if recognised != c.known || (err == nil) != c.known || (actor == operator) != c.known {

@@ -76,11 +76,11 @@ func (a *Accounts) Enter(ctx context.Context, db bun.IDB, id AccountID, actor Ac
 	if err != nil {
 		return nil, err
 	}
-	recognise(ctx) // also who is refused from here on: the credential was right
-	if actor.Kind == ActorKey && need&^Use != 0 {
-		return nil, ErrForbidden
+	if err = Check(state, plan, a.now(), need); actor.Kind == ActorKey && need&^Use != 0 {
+		err = ErrForbidden
 	}
-	if err := Check(state, plan, a.now(), need); err != nil {
+	recognise(ctx, id, err == nil) // also who is refused: the credential was right
+	if err != nil {
 		return nil, err
 	}
 	return context.WithValue(ctx, scopeKey{}, &Scope{Account: id, State: state, Plan: plan, Actor: actor, Capability: need}), nil

@@ -28,7 +28,7 @@ type accountRow struct {
 
 func (r accountRow) account() Account {
 	return Account{
-		ID: r.ID, Name: r.Name, State: r.state(), Plan: r.Plan, Owner: r.Owner, Zone: r.Zone,
+		ID: r.ID, Name: r.Name, State: r.state(), SuspendedFrom: r.SuspendedFrom, Plan: r.Plan, Owner: r.Owner, Zone: r.Zone,
 		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}
 }

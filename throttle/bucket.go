@@ -47,9 +47,10 @@ func (b *bucket[K]) take(now time.Time, limit Limit, n int) Decision {
 	return decide(limit, b.tokens.TokensAt(now), n, allowed)
 }
 
-// charge takes one token that has been used already, owing it if it must.
-func (b *bucket[K]) charge(now time.Time, limit Limit) {
-	b.tokens.ReserveN(b.enter(now, limit), 1)
+// charge takes tokens that have been used already, owing them if it must; below zero
+// it puts them back, as far as there is room.
+func (b *bucket[K]) charge(now time.Time, limit Limit, n int) {
+	b.tokens.ReserveN(b.enter(now, limit), n)
 }
 
 // full reports that the bucket says no more than its absence would.

@@ -13,7 +13,9 @@
 // ByAddress limits what comes from one network address and cannot be told from an
 // attack: requests without a credential, and requests whose credential was not
 // recognised. A request that enters an account costs its address nothing, so an
-// office behind one address is not held back by its size.
+// office behind one address is not held back by its size, as long as no more than
+// five bursts of Config.Address are at the same moment on their way to being
+// recognised.
 //
 // Middleware limits the account that the context has entered, by the rate and the
 // burst of its plan. There is no way around it: users, API keys, operators and
@@ -47,7 +49,7 @@
 //
 // # Memory
 //
-// Accounts, addresses and the keys of Take have a table each, of at most
+// Accounts, addresses, the keys of Take and what is refused have tables of their own, each of at most
 // Config.MaxKeys buckets of roughly 250 bytes. A full bucket is the same as none,
 // so those of idle keys are dropped, a few whenever a new key comes; there is no
 // goroutine. Only when a table is at its bound and the few looked at are all in

@@ -20,8 +20,8 @@ type Config struct {
 	// credential or with a bad one. Default: 1 a second, 20 at once.
 	Address Limit
 
-	// MaxKeys bounds the accounts, the addresses and the keys of Take that are
-	// remembered, each. Default: 1<<20.
+	// MaxKeys bounds the accounts, the addresses, the keys of Take and the refused
+	// credentials and accounts that are remembered, each. Default: 1<<20.
 	MaxKeys int
 
 	// Now is the clock. While it stands behind what a bucket has seen, that bucket
@@ -37,10 +37,12 @@ type Config struct {
 type Limiter struct {
 	cfg Config
 
-	// Three tables, so that keys which strangers choose cannot push out others.
-	keys      *table[string]
-	accounts  *table[tenancy.AccountID]
-	addresses *table[addressKey]
+	// A table for each, so that keys which strangers choose cannot push out others.
+	keys       *table[string]
+	accounts   *table[tenancy.AccountID]
+	addresses  *table[addressKey]
+	refused    *table[uint64]            // credentials that are right, of accounts that are refused
+	turnedAway *table[tenancy.AccountID] // and those accounts
 }
 
 // New makes a Limiter from cfg.
@@ -57,10 +59,12 @@ func New(cfg Config) *Limiter {
 		cfg.OnError = problem.Write
 	}
 	return &Limiter{
-		cfg:       cfg,
-		keys:      newTable[string](cfg.MaxKeys),
-		accounts:  newTable[tenancy.AccountID](cfg.MaxKeys),
-		addresses: newTable[addressKey](cfg.MaxKeys),
+		cfg:        cfg,
+		keys:       newTable[string](cfg.MaxKeys),
+		accounts:   newTable[tenancy.AccountID](cfg.MaxKeys),
+		addresses:  newTable[addressKey](cfg.MaxKeys),
+		refused:    newTable[uint64](cfg.MaxKeys),
+		turnedAway: newTable[tenancy.AccountID](cfg.MaxKeys),
 	}
 }
 

@@ -1,10 +1,12 @@
 package throttle
 
 import (
+	"hash/maphash"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/quitrent/quitrent/tenancy"
@@ -12,8 +14,9 @@ import (
 
 // The names of our policies in header fields and problems.
 const (
-	accountPolicy = "account"
-	addressPolicy = "address"
+	accountPolicy    = "account"
+	addressPolicy    = "address"
+	credentialPolicy = "credential"
 )
 
 // Middleware takes one token from the bucket of the account that the request has
@@ -33,15 +36,20 @@ func (l *Limiter) Middleware(next http.Handler) http.Handler {
 
 // ByAddress limits by network address what comes from nobody known. It stands in
 // front of authentication. A request without a credential takes a token before it
-// goes on. One with a credential (Authorization, X-API-Key, Cookie) is refused
-// while its address has no token, whoever it is from, and takes one afterwards
-// unless somebody was recognised beneath (see tenancy.Observe), also when the
-// handler panics.
+// goes on; a cookie may hold one, so that its token comes back when somebody is
+// recognised beneath (see tenancy.Observe). One with a credential (Authorization,
+// X-API-Key) is refused while its address has no token, whoever it is from, and
+// takes one afterwards unless somebody was recognised, also when the handler panics.
 //
 // Requests whose callers are not recognised yet may run at once, but no more of one
 // address than five bursts, and what they fail is owed in full: who tries in
 // parallel gains those five bursts once and then waits until they are paid off, at
 // Config.Address.
+//
+// A credential that is right and whose account is refused – suspended, or its trial
+// over – has a bucket of its own with the same limit, so that a program which goes on
+// calling does not keep its owner, at the same address, from paying. Beyond that
+// limit such an account's requests count against the address again.
 //
 // trusted are the proxies whose X-Forwarded-For is believed, as ClientAddr says;
 // nil trusts none. IPv6 counts by /64, the least that one subscriber has. All
@@ -51,38 +59,72 @@ func (l *Limiter) ByAddress(trusted []netip.Prefix) func(http.Handler) http.Hand
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			key := keyOf(ClientAddr(r, trusted))
-			if !hasCredential(r) {
-				d := l.addresses.take(l.cfg.Now(), key, l.cfg.Address, 1)
-				announce(w.Header(), addressPolicy, d)
-				if !d.Allowed {
-					l.refuse(w, r, addressPolicy, d)
-					return
-				}
-				next.ServeHTTP(w, r)
+			credential, shown := credentialOf(r)
+			if d := l.refused.take(l.cfg.Now(), credential, l.cfg.Address, 0); shown && !d.Allowed {
+				announce(w.Header(), credentialPolicy, d)
+				l.refuse(w, r, credentialPolicy, d)
 				return
 			}
-			if d := l.addresses.admit(l.cfg.Now(), key, l.cfg.Address); !d.Allowed {
+			d := l.begin(key, shown)
+			if !shown || !d.Allowed {
 				announce(w.Header(), addressPolicy, d)
+			}
+			if !d.Allowed {
 				l.refuse(w, r, addressPolicy, d)
 				return
 			}
 			var once sync.Once
-			settle := func(failed bool) {
-				once.Do(func() { l.addresses.settle(l.cfg.Now(), key, l.cfg.Address, failed) })
-			}
+			settle := func(failed bool) { once.Do(func() { l.settle(key, shown, failed) }) }
 			defer settle(true)
-			ctx := tenancy.Observe(r.Context(), func() { settle(false) })
+			ctx := tenancy.Observe(r.Context(), func(account tenancy.AccountID, admitted bool) {
+				if admitted {
+					settle(false)
+					return
+				}
+				if shown {
+					l.refused.charge(l.cfg.Now(), credential, l.cfg.Address)
+				}
+				settle(!l.turnedAway.take(l.cfg.Now(), account, l.cfg.Address, 1).Allowed)
+			})
 			next.ServeHTTP(w, r.WithContext(ctx))
 		})
 	}
 }
 
-// hasCredential reports that r may be from somebody known. A session travels in a
-// cookie as well; any cookie counts, since one that proves nothing costs a token
-// all the same.
-func hasCredential(r *http.Request) bool {
-	return r.Header.Get("Authorization") != "" || r.Header.Get("X-API-Key") != "" || r.Header.Get("Cookie") != ""
+// begin lets a request in: on the account of its address, where it shows a
+// credential, and for a token where it shows none.
+func (l *Limiter) begin(key addressKey, shown bool) Decision {
+	if shown {
+		return l.addresses.admit(l.cfg.Now(), key, l.cfg.Address)
+	}
+	return l.addresses.take(l.cfg.Now(), key, l.cfg.Address, 1)
 }
+
+// settle ends what begin began: who failed has paid for it.
+func (l *Limiter) settle(key addressKey, shown, failed bool) {
+	switch {
+	case shown:
+		l.addresses.settle(l.cfg.Now(), key, l.cfg.Address, failed)
+	case !failed:
+		l.addresses.giveBack(l.cfg.Now(), key, l.cfg.Address)
+	}
+}
+
+// credentialOf finds the credential that r shows, in the form in which it is the same
+// however it was sent, as a hash that nobody outside can aim at.
+func credentialOf(r *http.Request) (hash uint64, shown bool) {
+	fields := strings.Fields(r.Header.Get("Authorization"))
+	if key := r.Header.Get("X-API-Key"); key != "" && len(fields) == 0 {
+		fields = []string{"bearer", key}
+	}
+	if len(fields) == 0 {
+		return 0, false
+	}
+	fields[0] = strings.ToLower(fields[0])
+	return maphash.String(hashSeed, strings.Join(fields, " ")), true
+}
+
+var hashSeed = maphash.MakeSeed()
 
 // refuse sets what a 429 needs whatever Config.OnError writes: no cache may keep
 // it (RFC 6585, section 4).

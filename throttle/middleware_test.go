@@ -1,18 +1,21 @@
 package throttle
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/tenancy"
 )
@@ -136,7 +139,7 @@ func TestM7_GoodCredentialsDoNotCountByAddress(t *testing.T) {
 
 // All at once is five bursts, and after that the address waits until they are paid off.
 func TestM7_GuessesInParallelAreOwed(t *testing.T) {
-	for _, header := range []string{"Authorization", "X-API-Key", "Cookie"} {
+	for _, header := range []string{"Authorization", "X-API-Key"} {
 		c := newClock()
 		l := New(Config{Now: c.now, Address: Limit{Rate: 1, Burst: 4}})
 		var tried, inside atomic.Int64
@@ -186,7 +189,7 @@ func TestM7_WavesOfGuessesGetTheRate(t *testing.T) {
 			begun.Add(1)
 			all.Go(func() {
 				begun.Done()
-				get(h, "192.0.2.1:1", "Cookie", "a=b")
+				get(h, "192.0.2.1:1", "Authorization", "Bearer guess")
 			})
 		}
 		begun.Wait()
@@ -196,6 +199,85 @@ func TestM7_WavesOfGuessesGetTheRate(t *testing.T) {
 	}
 	if n := inside.Load(); n > 300+5*4 {
 		t.Errorf("%d passed in 300 seconds at 1 a second", n)
+	}
+}
+
+// A cookie may be a session or nothing: it costs a token that a session gets back.
+func TestM7_ACookieThatProvesNothingFreesNobody(t *testing.T) {
+	c := newClock()
+	s := newSite(New(Config{Now: c.now, Address: Limit{Rate: 1, Burst: 4}}))
+	s.plans["session"] = plan(100, 100)
+	wantPasses(t, s, 50, 50, "192.0.2.1:1", "Cookie", "session")
+	wantPasses(t, s, 4, 50, "192.0.2.1:1", "Cookie", "theme=dark")
+	wantPasses(t, s, 0, 5, "192.0.2.1:1")
+	c.pass(2 * time.Second)
+	wantPasses(t, s, 2, 5, "192.0.2.1:1", "Cookie", "theme=dark")
+}
+
+// A program that goes on calling for an account that is refused has a limit, and its
+// owner at the same address can still sign in and pay.
+func TestM7_ARefusedAccountLocksItsOwnerNotOut(t *testing.T) {
+	c := newClock()
+	s := newSite(New(Config{Now: c.now, Address: Limit{Rate: 1, Burst: 4}}))
+	s.plans["refused"] = tenancy.Plan{Slug: "gone"} // Check says no
+	s.plans["owner"] = plan(100, 100)
+	reached := func(header, value string) int {
+		n := 0
+		for range 50 {
+			if get(s, "192.0.2.1:1", header, value).Code == http.StatusUnauthorized {
+				n++
+			}
+		}
+		return n
+	}
+	if n := reached("X-API-Key", "refused"); n != 4 {
+		t.Errorf("%d of 50 were let through, want 4", n)
+	}
+	w := get(s, "192.0.2.1:1", "X-API-Key", "refused")
+	if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "1" || !strings.Contains(w.Body.String(), `"credential"`) {
+		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
+	}
+	wantPasses(t, s, 50, 50, "192.0.2.1:1", "X-API-Key", "owner")
+	wantPasses(t, s, 4, 5, "192.0.2.1:1") // the address has paid for nothing
+	c.pass(time.Second)
+	if n := reached("X-API-Key", "refused"); n != 1 {
+		t.Errorf("%d were let through after a second, want 1", n)
+	}
+}
+
+// One credential can be written in many ways. Beyond its account's limit each counts
+// against the address.
+func TestM7_ARefusedAccountGainsNothingByWritingItsCredentialAnew(t *testing.T) {
+	c := newClock()
+	l := New(Config{Now: c.now, Address: Limit{Rate: 1, Burst: 4}})
+	accounts := tenancy.New(tenancy.Config{
+		Loader: func(context.Context, bun.IDB, tenancy.AccountID) (tenancy.State, tenancy.Plan, error) {
+			return tenancy.State{Status: tenancy.StatusSuspended}, plan(1, 1), nil
+		},
+	})
+	reached := 0
+	h := l.ByAddress(nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		reached++
+		if _, err := accounts.Enter(r.Context(), nil, "acc_1", tenancy.Actor{Kind: tenancy.ActorUser, ID: "usr_1"}, 0); err == nil {
+			t.Error("admitted")
+		}
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	for i := range 100 {
+		get(h, "192.0.2.1:1", "Authorization", fmt.Sprint("Basic variant", i))
+	}
+	if reached != 4+4 {
+		t.Errorf("%d of 100 were let through, want the account's 4 and the address's 4", reached)
+	}
+	for _, same := range []string{"Bearer one", "bearer   one"} { // what is no other writing
+		c.pass(time.Minute)
+		reached = 0
+		for range 10 {
+			get(h, "192.0.2.2:1", "Authorization", same)
+		}
+		if reached != 4 {
+			t.Errorf("%q: %d were let through", same, reached)
+		}
 	}
 }
 

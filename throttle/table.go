@@ -64,6 +64,32 @@ func (t *table[K]) take(now time.Time, key K, limit Limit, n int) Decision {
 	return b.take(now, limit, n)
 }
 
+// charge takes one token from the key's bucket for what has happened already.
+func (t *table[K]) charge(now time.Time, key K, limit Limit) {
+	s := t.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.charge(now, key, limit)
+}
+
+func (s *shard[K]) charge(now time.Time, key K, limit Limit) {
+	b, ok := s.buckets[key]
+	if !ok {
+		b = s.add(now, key, limit)
+	}
+	b.charge(now, limit, 1)
+}
+
+// giveBack returns a token that was taken.
+func (t *table[K]) giveBack(now time.Time, key K, limit Limit) {
+	s := t.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b, ok := s.buckets[key]; ok { // otherwise it was full again and is gone
+		b.charge(now, limit, -1)
+	}
+}
+
 // mostOpen is how many bursts of one key may be admitted before the first is settled.
 const mostOpen = 5
 
@@ -78,7 +104,7 @@ func (t *table[K]) admit(now time.Time, key K, limit Limit) Decision {
 		now = b.enter(now, limit)
 		left = b.tokens.TokensAt(now)
 	}
-	if s.open[key] >= mostOpen*limit.Burst {
+	if s.open[key]/mostOpen >= limit.Burst {
 		left = min(left, 0) // all of it is spoken for
 	}
 	d := decide(limit, left, 0, false)
@@ -96,14 +122,9 @@ func (t *table[K]) settle(now time.Time, key K, limit Limit, failed bool) {
 	if s.open[key]--; s.open[key] <= 0 {
 		delete(s.open, key)
 	}
-	if !failed {
-		return
+	if failed {
+		s.charge(now, key, limit)
 	}
-	b, ok := s.buckets[key]
-	if !ok {
-		b = s.add(now, key, limit)
-	}
-	b.charge(now, limit)
 }
 
 func (s *shard[K]) add(now time.Time, key K, limit Limit) *bucket[K] {

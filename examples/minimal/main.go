@@ -9,6 +9,7 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/sqlitedialect"
@@ -54,7 +55,10 @@ func main() {
 				ledger.Middleware(db, credits.Fixed(5))( // five credits a call
 					hello))))
 	log.Println("listening on http://127.0.0.1:8080")
-	log.Fatal(http.ListenAndServe("127.0.0.1:8080", limiter.ByAddress(nil)(mux)))
+	server := &http.Server{
+		Addr: "127.0.0.1:8080", Handler: limiter.ByAddress(nil)(mux), ReadTimeout: 30 * time.Second,
+	}
+	log.Fatal(server.ListenAndServe())
 }
 
 func check(err error) {

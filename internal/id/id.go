@@ -20,16 +20,19 @@ var last atomic.Uint64
 // and a counter, so that one process's identifiers ascend strictly) and 64 bits
 // of chance. It reads the machine's clock and never the host's: an identifier is
 // no business time.
-func New(prefix string) string { return from(0, prefix) }
+func New(prefix string) string { return write(prefix, now()) }
 
 // After is New, later than last, an identifier with the same prefix that may come
-// from a machine whose clock is ahead. This process's later ones follow it. What
-// is no such identifier, "" too, comes before everything.
-func After(prefix, last string) string { return from(later(prefix, last), prefix) }
+// from a machine whose clock is ahead. What is no such identifier, "" too, comes
+// before everything. A clock that is wrong is followed where it was met and not in
+// what New makes.
+func After(prefix, last string) string { return write(prefix, max(now(), later(prefix, last))) }
 
-func from(least uint64, prefix string) string {
+func now() uint64 { return tick(uint64(time.Now().UnixMilli()) << 16) }
+
+func write(prefix string, time uint64) string {
 	var b [16]byte
-	binary.BigEndian.PutUint64(b[:8], tick(max(least, uint64(time.Now().UnixMilli())<<16)))
+	binary.BigEndian.PutUint64(b[:8], time)
 	_, _ = rand.Read(b[8:]) // never fails: crypto/rand ends the program instead
 	return prefix + "_" + encoding.EncodeToString(b[:])
 }
