@@ -23,7 +23,7 @@ type Credential struct {
 	// 11.4).
 	Value string `json:"-"`
 	// Account is the one wanted; "" names none. A user of several names one. A key
-	// has one account, and what is said here does not change it.
+	// has one account: with another one named here, Enter refuses it.
 	Account tenancy.AccountID
 }
 

@@ -144,20 +144,7 @@ func wantErr(t *testing.T, what string, err, want error) {
 // fails the test.
 func together(t *testing.T, n int, want error, fn func(i int) error) (successes int) {
 	t.Helper()
-	var (
-		wg   sync.WaitGroup
-		errs = make([]error, n)
-		gate = make(chan struct{})
-	)
-	for i := range n {
-		wg.Go(func() {
-			<-gate
-			errs[i] = fn(i)
-		})
-	}
-	close(gate)
-	wg.Wait()
-	for _, err := range errs {
+	for _, err := range dbtest.Together(n, fn) {
 		switch {
 		case err == nil:
 			successes++

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/quitrent/quitrent/billing"
+	"github.com/quitrent/quitrent/internal/dbtest"
 	"github.com/quitrent/quitrent/tenancy"
 	"github.com/quitrent/quitrent/tenancy/tenancytest"
 )
@@ -183,7 +184,7 @@ func TestM5_Lapse_LateTwiceOrAtOnceIsTheSame(t *testing.T) {
 		}
 		w.clock.Set(end1.Add(grace).Add(time.Hour)) // very late
 		counts := make([]int, 8)
-		for _, err := range together(len(counts), func(i int) (err error) {
+		for _, err := range dbtest.Together(len(counts), func(i int) (err error) {
 			counts[i], err = w.billing.LapseDue(t.Context(), w.db)
 			return err
 		}) {
@@ -354,7 +355,7 @@ func TestM5_LapseAgainstConfirm_ThePaymentWins(t *testing.T) {
 			w.pay(t, id, "starter")
 			tr := w.request(t, id, "starter")
 			w.clock.Set(end1)
-			for _, err := range together(2, func(i int) (err error) {
+			for _, err := range dbtest.Together(2, func(i int) (err error) {
 				if i == 0 {
 					_, err = w.billing.LapseDue(t.Context(), w.db)
 				} else {

@@ -283,29 +283,11 @@ func (w *world) refused(t *testing.T, what string, want error, fn func(tx bun.ID
 	})
 }
 
-// together runs fn n times at once and returns the errors in order.
-func together(n int, fn func(i int) error) []error {
-	var (
-		wg   sync.WaitGroup
-		errs = make([]error, n)
-		gate = make(chan struct{})
-	)
-	for i := range n {
-		wg.Go(func() {
-			<-gate
-			errs[i] = fn(i)
-		})
-	}
-	close(gate)
-	wg.Wait()
-	return errs
-}
-
 // confirmChild confirms one transfer from 25 goroutines and says how often that
 // went well.
 func confirmChild(ctx context.Context, db *bun.DB, args []string) error {
 	w := build(db, billing.Config{})
-	errs := together(25, func(int) error {
+	errs := dbtest.Together(25, func(int) error {
 		_, err := w.billing.ConfirmTransfer(ctx, db, confirmation(args[0]))
 		return err
 	})

@@ -21,7 +21,7 @@ func TestM8_Confirm_FiftyAtOnceGrantOnce(t *testing.T) {
 		id := w.account(t)
 		tr := w.request(t, id, "starter")
 		got := make([]billing.Transfer, 50)
-		for _, err := range together(len(got), func(i int) (err error) {
+		for _, err := range dbtest.Together(len(got), func(i int) (err error) {
 			c := confirmation(tr.Reference)
 			c.Actor.ID = fmt.Sprintf("op_%d", i)
 			got[i], err = w.billing.ConfirmTransfer(t.Context(), w.db, c)
@@ -78,7 +78,7 @@ func TestM8_ConfirmAgainstReject_OneWins(t *testing.T) {
 		for range 50 {
 			id := w.account(t)
 			tr := w.request(t, id, "starter")
-			errs := together(2, func(i int) (err error) {
+			errs := dbtest.Together(2, func(i int) (err error) {
 				if i == 0 {
 					_, err = w.billing.ConfirmTransfer(t.Context(), w.db, confirmation(tr.Reference))
 				} else {
@@ -213,7 +213,7 @@ func TestM8_NoDeadlockBetweenWhatTouchesOneAccount(t *testing.T) {
 	}
 	var paying atomic.Int32 // the others go on until all have paid
 	paying.Store(int32(2 * len(ids)))
-	for _, err := range together(len(work)*len(ids)*2, func(n int) error {
+	for _, err := range dbtest.Together(len(work)*len(ids)*2, func(n int) error {
 		pays := n%len(work) == 0
 		if pays {
 			defer paying.Add(-1)

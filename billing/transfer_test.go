@@ -164,7 +164,7 @@ func TestM8_Request_AskedConcurrentlyIsOneTransfer(t *testing.T) {
 		for range rounds {
 			id := w.account(t)
 			got := make([]billing.Transfer, 12)
-			for _, err := range together(len(got), func(i int) (err error) {
+			for _, err := range dbtest.Together(len(got), func(i int) (err error) {
 				got[i], err = w.billing.RequestTransfer(t.Context(), w.db, billing.RequestTransfer{Account: id, Plan: "starter", Actor: customer})
 				return err
 			}) {

@@ -231,7 +231,7 @@ func TestSQLite_WithOneConnectionDoesNotDeadlock(t *testing.T) {
 	db := dbtest.SQLiteOneConn(t, credits.Migrate)
 	l := credits.New(credits.Config{})
 	fund(t, l, db, 20)
-	for _, err := range together(20, func(int) error {
+	for _, err := range dbtest.Together(20, func(int) error {
 		e, err := l.Deduct(t.Context(), db, credits.Deduct{Account: acc, Amount: 1})
 		if err == nil {
 			_, err = l.Balance(t.Context(), db, acc)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -133,17 +132,6 @@ func splits(t testing.TB, db bun.IDB, account tenancy.AccountID, number int64) (
 	return out
 }
 
-// together runs fn n times at once and returns the errors, by index.
-func together(n int, fn func(i int) error) []error {
-	errs := make([]error, n)
-	var wg sync.WaitGroup
-	for i := range n {
-		wg.Go(func() { errs[i] = fn(i) })
-	}
-	wg.Wait()
-	return errs
-}
-
 // deductChild takes 1 credit from args[0], args[1] times at once, and prints how
 // often it got one.
 func deductChild(ctx context.Context, db *bun.DB, args []string) error {
@@ -153,7 +141,7 @@ func deductChild(ctx context.Context, db *bun.DB, args []string) error {
 	}
 	l := credits.New(credits.Config{})
 	got := 0
-	for _, err := range together(n, func(int) error {
+	for _, err := range dbtest.Together(n, func(int) error {
 		_, err := l.Deduct(ctx, db, credits.Deduct{Account: tenancy.AccountID(args[0]), Amount: 1})
 		return err
 	}) {

@@ -186,8 +186,11 @@ func (c *charged) Write(b []byte) (int, error) {
 
 // Hijack is for what becomes of the connection afterwards: the charge stays.
 func (c *charged) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	c.keep()
-	return http.NewResponseController(c.ResponseWriter).Hijack()
+	conn, rw, err := http.NewResponseController(c.ResponseWriter).Hijack()
+	if err == nil {
+		c.keep()
+	}
+	return conn, rw, err
 }
 
 // Flush sends what has been written: the answer has begun, and the charge stays.
@@ -196,13 +199,12 @@ func (c *charged) Flush() { _ = c.FlushError() }
 // FlushError is Flush for http.ResponseController. A failure is not sent before its
 // handler has returned.
 func (c *charged) FlushError() error {
-	if c.failing() && !c.sent {
+	switch {
+	case !c.failing():
+		c.keep()
+	case !c.sent:
 		return nil
 	}
-	if c.sent {
-		return http.NewResponseController(c.ResponseWriter).Flush()
-	}
-	c.keep()
 	return http.NewResponseController(c.ResponseWriter).Flush()
 }
 

@@ -39,8 +39,8 @@ type request struct {
 }
 
 // post is the one write path. Its first statement locks the account's row, on both
-// databases; all that follows is serialised by it. A key that was used
-// before gives the first outcome back, a refusal too.
+// databases; all that follows is serialised by it. A key that was used before gives
+// the first outcome back, a refusal too.
 //
 // A refusal with a key is written down and so must be committed: do reports it
 // aside from what undoes the transaction.

@@ -20,7 +20,7 @@ func TestRace_AHundredDeductionsFromFiftyCreditsTakeExactlyFifty(t *testing.T) {
 			grant(t, l, db, credits.Grant{Account: acc, Amount: 10, Key: fmt.Sprint(i)})
 		}
 		got := 0
-		for _, err := range together(100, func(int) error {
+		for _, err := range dbtest.Together(100, func(int) error {
 			_, err := l.Deduct(t.Context(), db, credits.Deduct{Account: acc, Amount: 1})
 			return err
 		}) {
@@ -78,7 +78,7 @@ func TestRace_GrantsDeductionsAndRefundsKeepEveryGrantAboveZero(t *testing.T) {
 // mixChild works on two accounts from 8 goroutines.
 func mixChild(ctx context.Context, db *bun.DB, _ []string) error {
 	l := credits.New(credits.Config{})
-	return errors.Join(together(8, func(worker int) error {
+	return errors.Join(dbtest.Together(8, func(worker int) error {
 		r := rand.New(rand.NewPCG(uint64(worker), rand.Uint64()))
 		for range 12 {
 			account := acc

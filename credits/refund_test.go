@@ -145,7 +145,7 @@ func refundChild(ctx context.Context, db *bun.DB, args []string) error {
 	}
 	l := credits.New(credits.Config{})
 	amounts := make([]int64, 11)
-	for i, err := range together(len(amounts), func(i int) error {
+	for i, err := range dbtest.Together(len(amounts), func(i int) error {
 		n := int64(2)
 		if i == len(amounts)-1 {
 			n = 0

@@ -181,7 +181,7 @@ func TestKey_OfManyCopiesAtOnceTakesEffectOnce(t *testing.T) {
 	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
 		fund(t, l, db, 1000)
 		entries := make([]credits.Entry, 32)
-		for _, err := range together(len(entries), func(i int) (err error) {
+		for _, err := range dbtest.Together(len(entries), func(i int) (err error) {
 			entries[i], err = l.Deduct(t.Context(), db, credits.Deduct{Account: acc, Amount: 7, Key: "k"})
 			return err
 		}) {
@@ -204,7 +204,7 @@ func TestKey_OfManyCopiesAtOnceTakesEffectOnce(t *testing.T) {
 		creditstest.RequireBalance(t, l, db, acc, 993)
 
 		// The first use of the account is raced as well.
-		for _, err := range together(32, func(int) error {
+		for _, err := range dbtest.Together(32, func(int) error {
 			_, err := l.Grant(t.Context(), db, credits.Grant{Account: other, Amount: 5, Key: "k"})
 			return err
 		}) {

@@ -40,7 +40,7 @@ type Config struct {
 	OnRegister []Hook
 
 	// Loader replaces the tables of this package for a host that keeps accounts in
-	// its own. Then only Enter, Middleware, Run and Check are of use.
+	// its own. Then only Enter, Load, Middleware, Refuse and Run are of use.
 	Loader Loader
 
 	// Deliver receives the events of the outbox while Run runs, at least once each,

@@ -385,7 +385,7 @@ func TestChange_EachOfManyAtOnceStartsWhereTheLastEnded(t *testing.T) {
 	each(t, func(t *testing.T, db *bun.DB) {
 		accounts, _ := newAccounts(t, db, tenancy.Config{})
 		id := tenancytest.Register(t, db, accounts, "ada@example.com").Account.ID
-		errs := together(20, func(i int) (err error) {
+		errs := dbtest.Together(20, func(i int) (err error) {
 			switch i % 4 {
 			case 0:
 				_, err = accounts.Suspend(t.Context(), db, tenancy.Suspend{Account: id, Actor: operator})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
@@ -82,24 +81,6 @@ func unchanged(t *testing.T, db bun.IDB, what string, fn func()) {
 	}
 }
 
-// together runs fn n times at once and returns the errors in order.
-func together(n int, fn func(i int) error) []error {
-	var (
-		wg   sync.WaitGroup
-		errs = make([]error, n)
-		gate = make(chan struct{})
-	)
-	for i := range n {
-		wg.Go(func() {
-			<-gate
-			errs[i] = fn(i)
-		})
-	}
-	close(gate)
-	wg.Wait()
-	return errs
-}
-
 // tally counts the successes and fails for every error that is not want.
 func tally(t *testing.T, errs []error, want error) (successes int) {
 	t.Helper()
@@ -133,7 +114,7 @@ func createUser(t *testing.T, db bun.IDB, accounts *tenancy.Accounts, email stri
 func registerChild(ctx context.Context, db *bun.DB, args []string) error {
 	accounts := tenancy.New(tenancy.Config{})
 	made := 0
-	for _, err := range together(5, func(int) error {
+	for _, err := range dbtest.Together(5, func(int) error {
 		_, err := accounts.Register(ctx, db, tenancy.Register{Name: "Ada", Email: args[0]})
 		return err
 	}) {

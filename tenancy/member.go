@@ -83,8 +83,9 @@ type AddMember struct {
 }
 
 // AddMember adds a member. It returns ErrInvalid for no or unknown roles, for
-// RoleOwner and when the actor is missing, ErrNoAccount, ErrNoUser, ErrMemberThere, and ErrLimit when the plan's
-// limit of users is reached: two at once at the last seat add one.
+// RoleOwner and when the actor is missing, ErrNoAccount, ErrNoUser, ErrMemberThere,
+// ErrNoPlan for an account whose plan is missing, and ErrLimit when the plan's limit
+// of users is reached: two at once at the last seat add one.
 func (a *Accounts) AddMember(ctx context.Context, db bun.IDB, m AddMember) (Member, error) {
 	held := slices.DeleteFunc(slices.Clone(roles), func(r Role) bool { return !slices.Contains(m.Roles, r) })
 	if len(held) == 0 || len(held) != len(m.Roles) || slices.Contains(held, RoleOwner) {

@@ -109,7 +109,7 @@ func TestAddMember_TheLastSeatIsTakenOnce(t *testing.T) {
 		for i := range users {
 			users[i] = createUser(t, db, accounts, fmt.Sprintf("user%d@example.com", i))
 		}
-		errs := together(len(users), func(i int) error {
+		errs := dbtest.Together(len(users), func(i int) error {
 			_, err := accounts.AddMember(t.Context(), db, tenancy.AddMember{Account: r.Account.ID, User: users[i], Roles: viewer, Actor: person})
 			return err
 		})
@@ -138,7 +138,7 @@ func TestAddMember_OneUserAtOnceIsAddedOnce(t *testing.T) {
 		accounts, _ := newAccounts(t, db, tenancy.Config{})
 		ada := tenancytest.Register(t, db, accounts, "ada@example.com")
 		bob := createUser(t, db, accounts, "bob@example.com")
-		errs := together(8, func(i int) error {
+		errs := dbtest.Together(8, func(i int) error {
 			_, err := accounts.AddMember(t.Context(), db, tenancy.AddMember{Account: ada.Account.ID, User: bob, Roles: viewer, Actor: person})
 			return err
 		})

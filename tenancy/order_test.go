@@ -82,7 +82,7 @@ func TestPublish_WhatFollowsFromAFactComesAfterItWhateverTheClocksShow(t *testin
 func TestPublish_OfManyAtOnceEachIsDeliveredOnce(t *testing.T) {
 	each(t, func(t *testing.T, db *bun.DB) {
 		boom := errors.New("boom")
-		errs := together(20, func(i int) error {
+		errs := dbtest.Together(20, func(i int) error {
 			return db.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
 				for _, account := range []tenancy.AccountID{"acc_1", "acc_2"} {
 					if err := tenancy.Publish(ctx, tx, account, t0, note{fmt.Sprint(i)}); err != nil {
@@ -185,7 +185,7 @@ func TestPublish_SeveralInOneTransactionBesideSingleOnesNeverDeadlock(t *testing
 			users[i] = createUser(t, db, accounts, fmt.Sprintf("user%d@example.com", i))
 		}
 		// Where the library does not own the transaction, it does not run it again.
-		errs := together(len(users), func(i int) error {
+		errs := dbtest.Together(len(users), func(i int) error {
 			return db.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
 				if i%4 < 2 {
 					c := tenancy.Change{Account: account, Status: tenancy.StatusTrial, TrialEndsAt: t0.AddDate(0, 0, i+1), Actor: operator}

@@ -130,7 +130,7 @@ func TestM1_Ensure_OfTenAtOnceOneSaysThatItDid(t *testing.T) {
 		accounts := tenancy.New(tenancy.Config{})
 		all := func(what string, credits int64) {
 			changed := make([]int, 10)
-			errs := together(10, func(i int) error {
+			errs := dbtest.Together(10, func(i int) error {
 				plans := tenancytest.Plans()
 				plans[0].MonthlyCredits, plans[1].MonthlyCredits = credits, credits
 				if i%2 == 0 {

@@ -16,10 +16,10 @@ type observer struct {
 }
 
 // Observe returns a context under which recognised is called, once, when a caller is
-// recognised: an operator is authorised, or Enter is called for an account that
-// exists, admitted or refused by Check. An operator has no account. A limiter that stands before authentication
-// uses it to count only strangers: a customer whose trial is over, and whose programs
-// go on calling, can still sign in and pay.
+// recognised: an operator is authorised, who has no account and is admitted, or Enter
+// is called for an account that exists, whether or not it is admitted. A limiter that
+// stands before authentication uses it to count only strangers: a customer whose
+// trial is over, and whose programs go on calling, can still sign in and pay.
 func Observe(ctx context.Context, recognised func(account AccountID, admitted bool)) context.Context {
 	around, _ := ctx.Value(observerKey{}).(*observer)
 	return context.WithValue(ctx, observerKey{}, &observer{tell: recognised, around: around})

@@ -15,7 +15,8 @@ import (
 type Register struct {
 	// Name is the account's and its owner's: 1 to 200 bytes.
 	Name string
-	// Email is the owner's address, unique among users whatever its letter case.
+	// Email is the owner's address, unique among users whatever its letter case and
+	// however its accents were typed.
 	Email string
 	// Zone is the account's IANA time zone. Default: "UTC".
 	Zone string

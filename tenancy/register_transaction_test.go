@@ -20,7 +20,7 @@ func TestM3_Register_TwentyAtOnceMakeOneAccount(t *testing.T) {
 	each(t, func(t *testing.T, db *bun.DB) {
 		accounts, _ := newAccounts(t, db, tenancy.Config{})
 		before := rows(t, db)
-		errs := together(20, func(i int) error {
+		errs := dbtest.Together(20, func(i int) error {
 			_, err := accounts.Register(t.Context(), db, tenancy.Register{Name: "Ada", Email: []string{"ada@example.com", "ADA@example.com"}[i%2]})
 			return err
 		})
@@ -232,7 +232,7 @@ func TestM3_Register_DoesNotWaitForAConnectionOfItsOwn(t *testing.T) {
 			return err
 		},
 	})
-	errs := together(5, func(i int) error {
+	errs := dbtest.Together(5, func(i int) error {
 		r, err := accounts.Register(ctx, db, tenancy.Register{Name: "Ada", Email: fmt.Sprintf("ada%d@example.com", i)})
 		if err != nil {
 			return err

@@ -49,14 +49,14 @@
 //
 // # Memory
 //
-// Accounts, addresses, the keys of Take and what is refused have tables of their own, each of at most
-// Config.MaxKeys buckets of roughly 250 bytes. A full bucket is the same as none,
-// so those of idle keys are dropped, a few whenever a new key comes; there is no
-// goroutine. Only when a table is at its bound and the few looked at are all in
-// use does the one that would be full soonest go: its key starts full again,
-// which gives it back the least. Requests from any number of addresses so push
-// out other addresses at worst, and never an account's bucket. A look at a key
-// without a bucket makes none.
+// Accounts, addresses, the keys of Take, and the credentials and the accounts that
+// are refused have tables of their own, each of at most Config.MaxKeys buckets of
+// roughly 250 bytes. A full bucket is the same as none, so those of idle keys are
+// dropped, a few whenever a new key comes; there is no goroutine. Only when a table
+// is at its bound and the few looked at are all in use does the one that would be
+// full soonest go: its key starts full again, which gives it back the least.
+// Requests from any number of addresses so push out other addresses at worst, and
+// never an account's bucket. A look at a key without a bucket makes none.
 //
 // Buckets are in memory and belong to one process: an account gets its limit from
 // each instance of the service, and a full bucket after a restart.

@@ -16,7 +16,7 @@ var ErrLimited = problem.New(http.StatusTooManyRequests, "rate_limited", "too ma
 // middlewares give it to Config.OnError, and a host that calls Take itself may
 // return one: as a problem it has Retry-After and the member violated-policies.
 type LimitedError struct {
-	// Policy is "account", "address" or a name of the host's.
+	// Policy is "account", "address", "credential" or a name of the host's.
 	Policy   string
 	Decision Decision
 }

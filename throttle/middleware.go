@@ -60,10 +60,12 @@ func (l *Limiter) ByAddress(trusted []netip.Prefix) func(http.Handler) http.Hand
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			key := keyOf(ClientAddr(r, trusted))
 			credential, shown := credentialOf(r)
-			if d := l.refused.take(l.cfg.Now(), credential, l.cfg.Address, 0); shown && !d.Allowed {
-				announce(w.Header(), credentialPolicy, d)
-				l.refuse(w, r, credentialPolicy, d)
-				return
+			if shown {
+				if d := l.refused.take(l.cfg.Now(), credential, l.cfg.Address, 0); !d.Allowed {
+					announce(w.Header(), credentialPolicy, d)
+					l.refuse(w, r, credentialPolicy, d)
+					return
+				}
 			}
 			d := l.begin(key, shown)
 			if !shown || !d.Allowed {
@@ -91,8 +93,8 @@ func (l *Limiter) ByAddress(trusted []netip.Prefix) func(http.Handler) http.Hand
 	}
 }
 
-// begin lets a request in: on the account of its address, where it shows a
-// credential, and for a token where it shows none.
+// begin lets a request in: to be settled later where it shows a credential, and for a
+// token at once where it shows none.
 func (l *Limiter) begin(key addressKey, shown bool) Decision {
 	if shown {
 		return l.addresses.admit(l.cfg.Now(), key, l.cfg.Address)

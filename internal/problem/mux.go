@@ -20,12 +20,32 @@ type Mux struct {
 	mux http.ServeMux
 }
 
+// NewMux is a Mux that writes refusals with onError.
+func NewMux(onError func(w http.ResponseWriter, r *http.Request, err error)) *Mux {
+	return &Mux{OnError: onError}
+}
+
 // Handle registers h for a pattern of http.ServeMux: "POST /keys/{id}/rotate".
 // It panics where the pattern is wrong or conflicts with another.
 func (m *Mux) Handle(pattern string, h http.Handler) { m.mux.Handle(pattern, h) }
 
 // HandleFunc is Handle for a function.
 func (m *Mux) HandleFunc(pattern string, h http.HandlerFunc) { m.mux.Handle(pattern, h) }
+
+// Route registers a handler that answers by itself or returns its refusal, which
+// goes to OnError.
+func (m *Mux) Route(pattern string, h func(w http.ResponseWriter, r *http.Request) error) {
+	m.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		err := h(w, r)
+		switch {
+		case err == nil:
+		case m.OnError != nil:
+			m.OnError(w, r, err)
+		default:
+			Write(w, r, err)
+		}
+	})
+}
 
 // ServeHTTP runs the handler whose pattern matches best.
 func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
