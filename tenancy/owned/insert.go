@@ -1,0 +1,162 @@
+package owned
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/feature"
+)
+
+// InsertQuery is bun's, kept to the account: a row that names no account gets the
+// one that was entered, a row that names another is refused with ErrForeign, in a
+// slice the whole of it.
+type InsertQuery struct {
+	write
+	q      *bun.InsertQuery
+	upsert bool
+	where  conditions
+}
+
+// NewInsert begins a query that adds rows of a registered model.
+func (d *DB) NewInsert() *InsertQuery {
+	q := d.scoped.NewInsert()
+	if conn := d.conn(); conn != nil {
+		q = q.Conn(conn)
+	}
+	return &InsertQuery{write: write{db: d, err: d.err}, q: q}
+}
+
+// Model is a pointer to one row or to a slice of them.
+func (q *InsertQuery) Model(model any) *InsertQuery {
+	q.setModel(model)
+	q.q = q.q.Model(model)
+	return q
+}
+
+// Column names the columns to write; the account's is written besides.
+func (q *InsertQuery) Column(columns ...string) *InsertQuery {
+	if q.table != nil {
+		columns = append([]string{q.table.account.Name}, without(columns, q.table.account.Name)...)
+	}
+	q.q = q.q.Column(columns...)
+	return q
+}
+
+// ExcludeColumn names the columns to leave to their defaults; never the account's.
+func (q *InsertQuery) ExcludeColumn(columns ...string) *InsertQuery {
+	if q.table != nil {
+		columns = without(columns, q.table.account.Name)
+	}
+	if len(columns) > 0 {
+		q.q = q.q.ExcludeColumn(columns...)
+	}
+	return q
+}
+
+// Value overwrites a column's value by an expression.
+func (q *InsertQuery) Value(column, expr string, args ...any) *InsertQuery {
+	q.sets(column)
+	q.q = q.q.Value(column, expr, args...) // sqltext: the caller's
+	return q
+}
+
+// On is what happens to a row that is there already: "CONFLICT (account_id, id) DO
+// UPDATE". An update that it makes is kept to rows of the account.
+func (q *InsertQuery) On(s string, args ...any) *InsertQuery {
+	lex := lexer{sql: s, postgres: q.db.isPostgres()}
+	for t := lex.next(); t.kind != end; t = lex.next() {
+		q.upsert = q.upsert || t.kind == word && equalFold(t.text, "update")
+	}
+	q.q = q.q.On(s, args...) // sqltext: the caller's
+	return q
+}
+
+// Set is an assignment of the update that On makes.
+func (q *InsertQuery) Set(expr string, args ...any) *InsertQuery {
+	q.sets(expr)
+	q.q = q.q.Set(expr, args...) // sqltext: the caller's
+	return q
+}
+
+// Where adds a condition to the update that On makes.
+func (q *InsertQuery) Where(query string, args ...any) *InsertQuery {
+	q.where.add(" AND ", query, args)
+	return q
+}
+
+// WhereOr adds a condition with OR to the update that On makes.
+func (q *InsertQuery) WhereOr(query string, args ...any) *InsertQuery {
+	q.where.add(" OR ", query, args)
+	return q
+}
+
+// Returning is what to read back.
+func (q *InsertQuery) Returning(query string, args ...any) *InsertQuery {
+	q.q = q.q.Returning(query, args...) // sqltext: the caller's
+	return q
+}
+
+// Apply runs fns on the query, in order.
+func (q *InsertQuery) Apply(fns ...func(*InsertQuery) *InsertQuery) *InsertQuery {
+	for _, fn := range fns {
+		if fn != nil {
+			q = fn(q)
+		}
+	}
+	return q
+}
+
+// Exec runs the query.
+func (q *InsertQuery) Exec(ctx context.Context, dest ...any) (sql.Result, error) {
+	ctx, err := q.ready(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return q.q.Exec(ctx, dest...)
+}
+
+// Scan runs the query and reads what Returning names.
+func (q *InsertQuery) Scan(ctx context.Context, dest ...any) error {
+	ctx, err := q.ready(ctx)
+	if err != nil {
+		return err
+	}
+	return q.q.Scan(ctx, dest...)
+}
+
+func (q *InsertQuery) ready(ctx context.Context) (context.Context, error) {
+	if q.err == nil && q.table != nil {
+		// Once more: the rows may have changed since Model.
+		q.setModel(q.model)
+	}
+	ctx, err := q.begin(ctx, q.q)
+	if err != nil || !q.upsert {
+		return ctx, err
+	}
+	if q.db.account != "" {
+		name := q.table.schema.SQLName
+		if q.db.scoped.HasFeature(feature.InsertTableAlias) {
+			name = q.table.schema.SQLAlias
+		}
+		query, args := q.mine(name)
+		q.q = q.q.Where(query, args...) // sqltext: mine's
+	}
+	if len(q.where) > 0 {
+		q.q = q.q.Where("?", &q.where)
+		q.where = nil
+	}
+	return ctx, nil
+}
+
+func without(columns []string, name string) []string {
+	out := make([]string, 0, len(columns))
+	for _, c := range columns {
+		if c != name {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func (d *DB) isPostgres() bool { return d.b != nil && d.b.postgres }

@@ -1,0 +1,78 @@
+package owned
+
+import (
+	"strings"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/schema"
+)
+
+func equalFold(a, b string) bool { return strings.EqualFold(a, b) }
+
+// where is a caller's condition, which stands in parentheses of its own beside the
+// account's: an OR in it cannot reach out.
+type where struct {
+	sep   string
+	query string
+	args  []any
+	group *conditions
+}
+
+type conditions []where
+
+func (c *conditions) add(sep, query string, args []any) {
+	*c = append(*c, where{sep: sep, query: query, args: args})
+}
+
+// AppendQuery implements schema.QueryAppender.
+func (c *conditions) AppendQuery(gen schema.QueryGen, b []byte) ([]byte, error) {
+	for i, w := range *c {
+		if i > 0 {
+			b = append(b, w.sep...)
+		}
+		b = append(b, '(')
+		if w.group != nil {
+			var err error
+			if b, err = w.group.AppendQuery(gen, b); err != nil {
+				return nil, err
+			}
+		} else {
+			b = gen.AppendQuery(b, w.query, w.args...)
+		}
+		b = append(b, ')')
+	}
+	return b, nil
+}
+
+var _ schema.QueryAppender = (*conditions)(nil)
+
+// Where is the condition of an update or a delete, or a group of it.
+type Where struct{ c *conditions }
+
+// Where adds a condition with AND.
+func (w Where) Where(query string, args ...any) Where {
+	w.c.add(" AND ", query, args)
+	return w
+}
+
+// WhereOr adds a condition with OR.
+func (w Where) WhereOr(query string, args ...any) Where {
+	w.c.add(" OR ", query, args)
+	return w
+}
+
+// WhereGroup adds conditions in parentheses. sep is " AND " or " OR ".
+func (w Where) WhereGroup(sep string, fn func(Where) Where) Where {
+	inner := Where{&conditions{}}
+	fn(inner)
+	if len(*inner.c) > 0 {
+		*w.c = append(*w.c, where{sep: sep, group: inner.c})
+	}
+	return w
+}
+
+// mine is the condition that keeps a statement to the account, for a table that it
+// calls alias.
+func (w *write) mine(alias schema.Safe) (query string, args []any) {
+	return "?.? = ?", []any{alias, w.table.account.SQLName, bun.Safe(quote(w.db.account))}
+}
