@@ -98,17 +98,28 @@ func migrate(ctx context.Context, db *bun.DB) error {
 			return err
 		}
 	}
-	db.RegisterModel((*SiteTag)(nil))
 	return tenancy.Migrate(ctx, db)
 }
 
-func newTables() *owned.Tables {
-	return owned.New(owned.Config{Tables: []owned.Table{
+func config() owned.Config {
+	return owned.Config{Tables: []owned.Table{
 		{Model: (*Site)(nil)},
 		{Model: (*Sector)(nil)},
 		{Model: (*Tag)(nil)},
 		{Model: (*SiteTag)(nil)},
 		{Model: (*Order)(nil), Account: "org_id"},
+	}}
+}
+
+func newTables() *owned.Tables { return owned.New(config()) }
+
+// newAccounts knows two, "17" and "18".
+func newAccounts() *tenancy.Accounts {
+	return tenancy.New(tenancy.Config{Loader: func(_ context.Context, _ bun.IDB, id tenancy.AccountID) (tenancy.State, tenancy.Plan, error) {
+		if id != "17" && id != "18" {
+			return tenancy.State{}, tenancy.Plan{}, tenancy.ErrNoAccount
+		}
+		return tenancy.State{Status: tenancy.StatusActive}, tenancy.Plan{Slug: "p", Active: true}, nil
 	}})
 }
 
@@ -117,16 +128,7 @@ func newTables() *owned.Tables {
 func each(t *testing.T, fn func(t *testing.T, w world)) {
 	t.Helper()
 	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
-		w := world{
-			tables: newTables(),
-			db:     db,
-			accounts: tenancy.New(tenancy.Config{Loader: func(_ context.Context, _ bun.IDB, id tenancy.AccountID) (tenancy.State, tenancy.Plan, error) {
-				if id != "17" && id != "18" {
-					return tenancy.State{}, tenancy.Plan{}, tenancy.ErrNoAccount
-				}
-				return tenancy.State{Status: tenancy.StatusActive}, tenancy.Plan{Slug: "p", Active: true}, nil
-			}}),
-		}
+		w := world{tables: newTables(), accounts: newAccounts(), db: db}
 		if err := w.tables.Bind(t.Context(), db); err != nil {
 			t.Fatal(err)
 		}
