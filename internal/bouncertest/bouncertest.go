@@ -104,6 +104,7 @@ pidfile = %s
 pool_mode = transaction
 default_pool_size = %d
 max_client_conn = 1000
+query_wait_timeout = 60
 server_login_retry = 1
 auth_type = trust
 auth_file = %s

@@ -15,8 +15,8 @@ import (
 // PgBouncer is a second pool on a database that Postgres or PostgresSchema made,
 // through PgBouncer in transaction mode: its connections, and those of whatever
 // opens its DSN, share bouncertest.PoolSize connections to the server, a
-// transaction each at a time. Who waits for one transaction inside of another may
-// wait for ever.
+// transaction each at a time. Who begins a transaction inside of another may wait
+// for a minute and fail.
 //
 // The pooler is the one that QUITRENT_TEST_PGBOUNCER names (host and port), which
 // stands in front of the test server, or one of this process. Where there is none
