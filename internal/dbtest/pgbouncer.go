@@ -16,7 +16,7 @@ import (
 // through PgBouncer in transaction mode: its connections, and those of whatever
 // opens its DSN, share bouncertest.PoolSize connections to the server, a
 // transaction each at a time. Who begins a transaction inside of another may wait
-// for a minute and fail.
+// until the pooler gives it up.
 //
 // The pooler is the one that QUITRENT_TEST_PGBOUNCER names (host and port), which
 // stands in front of the test server, or one of this process. Where there is none
