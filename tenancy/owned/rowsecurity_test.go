@@ -244,3 +244,54 @@ func TestBind_RefusesToServeAsARoleThatRowSecurityDoesNotHold(t *testing.T) {
 		t.Error(n, err)
 	}
 }
+
+// Two server connections serve eight goroutines of two accounts: what one leaves
+// behind, the next one finds.
+func TestM11_RowSecurityHoldsBehindAPooler(t *testing.T) {
+	r := secured(t)
+	u, err := url.Parse(dbtest.DSN(dbtest.PgBouncer(t, r.super)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(r.server, "secret")
+	db, err := dbtest.Open(u.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { dbtest.Close(db) })
+	if err := r.tables.Bind(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	errs := dbtest.Together(8, func(i int) error {
+		account := tenancy.AccountID([]string{"17", "18"}[i%2])
+		ctx, err := r.accounts.Enter(t.Context(), db, account, someone, 0)
+		if err != nil {
+			return err
+		}
+		for range 50 {
+			err := r.tables.For(ctx, db).RunInTx(ctx, func(ctx context.Context, db *owned.DB) error {
+				var owners []string
+				if err := db.NewSelect().Model((*Site)(nil)).ColumnExpr("DISTINCT account_id").Scan(ctx, &owners); err != nil {
+					return err
+				}
+				var seen []string
+				err := db.NewRaw("SELECT DISTINCT id FROM ? AS x ORDER BY id", db.Table((*Sector)(nil))).Scan(ctx, &seen)
+				if len(owners) != 1 || owners[0] != string(account) || len(seen) != 2 || !strings.HasPrefix(seen[0], string(account)) {
+					t.Errorf("%s sees %v, %v", account, owners, seen)
+				}
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			var n int
+			if err := db.DB.QueryRowContext(ctx, "SELECT COUNT(*) FROM sites").Scan(&n); err != nil || n != 0 {
+				t.Errorf("outside a transaction: %d, %v", n, err)
+			}
+		}
+		return nil
+	})
+	if err := errors.Join(errs...); err != nil {
+		t.Error(err)
+	}
+}
