@@ -443,6 +443,11 @@ func TestM15_Lifecycle_RowsOfTheOlderSchemaComeAlongAndGoBack(t *testing.T) {
 		if err := tenancy.Migrate(t.Context(), db); err != nil {
 			t.Fatal(err)
 		}
+		for _, table := range []string{"tenancy_accounts", "tenancy_plans"} { // of a version after this one
+			if _, err := db.NewRaw("ALTER TABLE ? ADD COLUMN later BIGINT NOT NULL DEFAULT 7", bun.Ident(table)).Exec(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
 		a, err := accounts.Get(t.Context(), db, id)
 		if err != nil || a.Status != tenancy.StatusClosed || !a.PurgeAt.IsZero() {
 			t.Errorf("closed: %+v, %v", a, err)
