@@ -17,7 +17,7 @@ import (
 )
 
 // The host's own tables.
-func sites(ctx context.Context, db *bun.DB) error {
+func siteTables(ctx context.Context, db *bun.DB) error {
 	for _, q := range []string{
 		"CREATE TABLE sites (account_id TEXT NOT NULL, site TEXT NOT NULL, PRIMARY KEY (account_id, site))",
 		"CREATE TABLE sectors (account_id TEXT NOT NULL, site TEXT NOT NULL, sector TEXT NOT NULL, PRIMARY KEY (account_id, site, sector))",
@@ -105,7 +105,7 @@ func TestM10_Admit_TwoProcessesAtTheLimitMakeOne(t *testing.T) {
 		if sum != 1 || n != 3 || err != nil {
 			t.Errorf("the processes made %d, there are %d of 3 sites, %v", sum, n, err)
 		}
-	}, tenancy.Migrate, sites)
+	}, tenancy.Migrate, siteTables)
 }
 
 func TestM10_Admit_CountsWhatTheLimitIsOf(t *testing.T) {
@@ -156,7 +156,7 @@ func TestM10_Admit_CountsWhatTheLimitIsOf(t *testing.T) {
 			}
 			wantErr(t, fmt.Sprintf("%+v", c.o), addSite(t.Context(), db, accounts, id, fmt.Sprintf("%+v", c.o)), c.want)
 		}
-	}, tenancy.Migrate, sites)
+	}, tenancy.Migrate, siteTables)
 }
 
 func TestM10_AddMember_SeatsAreThoseOfThePlanAndTheOverride(t *testing.T) {

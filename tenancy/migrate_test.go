@@ -1,6 +1,7 @@
 package tenancy_test
 
 import (
+	"io/fs"
 	"strings"
 	"testing"
 
@@ -18,15 +19,16 @@ func useAll(t *testing.T, db *bun.DB, email string) {
 	t.Helper()
 	r := &receiver{}
 	accounts, _ := newAccounts(t, db, tenancy.Config{Deliver: r.deliver})
-	id := tenancytest.Register(t, db, accounts, email).Account.ID
+	ada := tenancytest.Register(t, db, accounts, email)
+	id := ada.Account.ID
 	user := createUser(t, db, accounts, "second-"+email)
-	if _, err := accounts.AddMember(t.Context(), db, tenancy.AddMember{Account: id, User: user, Roles: viewer, Actor: person}); err != nil {
+	if _, err := accounts.AddMember(t.Context(), db, tenancy.AddMember{Account: id, User: user, Roles: viewer, Actor: self(ada)}); err != nil {
 		t.Error(err)
 	}
 	if members, err := accounts.Members(t.Context(), db, id); len(members) != 2 || err != nil {
 		t.Errorf("%d members, %v", len(members), err)
 	}
-	if err := accounts.RemoveMember(t.Context(), db, tenancy.RemoveMember{Account: id, User: user, Actor: person}); err != nil {
+	if err := accounts.RemoveMember(t.Context(), db, tenancy.RemoveMember{Account: id, User: user, Actor: self(ada)}); err != nil {
 		t.Error(err)
 	}
 	if _, err := accounts.Change(t.Context(), db, tenancy.Change{Account: id, Status: tenancy.StatusActive, Plan: "starter", Actor: operator}); err != nil {
@@ -117,11 +119,20 @@ func TestM15_ThePreviousBinaryRunsOnANewerSchema(t *testing.T) {
 // account; and an index that does not begin with it finds other tenants' rows.
 func TestMigrations_TenantTablesLeadWithTheAccount(t *testing.T) {
 	for _, dialect := range []string{"postgres", "sqlite"} {
-		sql, err := tenancy.Migrations.ReadFile("migrations/" + dialect + "/0001_tenancy.up.sql")
-		if err != nil {
-			t.Fatal(err)
+		files, err := fs.Glob(tenancy.Migrations, "migrations/"+dialect+"/*.up.sql")
+		if len(files) == 0 || err != nil {
+			t.Fatal(files, err)
 		}
-		for statement := range strings.SplitSeq(string(sql), ";\n\n") {
+		var sql strings.Builder
+		for _, name := range files {
+			text, err := tenancy.Migrations.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sql.Write(text)
+			sql.WriteString("\n")
+		}
+		for statement := range strings.SplitSeq(sql.String(), ";\n\n") {
 			_, definition, found := strings.Cut(statement, "CREATE TABLE ")
 			name, _, _ := strings.Cut(definition, " ")
 			switch name {
