@@ -1,0 +1,2 @@
+// Package invitations
+package invitations
