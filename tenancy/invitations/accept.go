@@ -114,7 +114,7 @@ func (n *Invitations) stands(ctx context.Context, db bun.IDB, i Invitation) erro
 // first leaves nothing behind in a transaction that goes on.
 func (n *Invitations) join(ctx context.Context, db bun.IDB, i Invitation, user tenancy.UserID, now time.Time) (tenancy.Member, error) {
 	m, err := n.accounts.AddMember(ctx, db, tenancy.AddMember{
-		Account: i.Account, User: user, Roles: i.Roles, Actor: i.Inviter, Reason: "accepted " + string(i.ID),
+		Account: i.Account, User: user, Roles: i.Roles, Objects: i.Objects, Actor: i.Inviter, Reason: "accepted " + string(i.ID),
 	})
 	if err != nil {
 		return tenancy.Member{}, err

@@ -140,8 +140,8 @@ func (n *Invitations) member(ctx context.Context, db bun.IDB, account tenancy.Ac
 	if err != nil {
 		return "", false, err
 	}
-	_, err = n.accounts.AccountOf(ctx, db, user.ID, account)
-	if errors.Is(err, tenancy.ErrNoAccount) {
+	_, err = n.accounts.Member(ctx, db, account, user.ID)
+	if errors.Is(err, tenancy.ErrNoUser) {
 		return user.ID, false, nil
 	}
 	return user.ID, err == nil, err

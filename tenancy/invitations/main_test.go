@@ -164,7 +164,7 @@ func (h *house) move(t *testing.T, c tenancy.Change) {
 }
 
 var tables = []string{
-	"tenancy_accounts", "tenancy_users", "tenancy_members", "tenancy_member_roles",
+	"tenancy_accounts", "tenancy_users", "tenancy_members", "tenancy_member_roles", "tenancy_object_roles",
 	"tenancy_events", "tenancy_audit", "tenancy_invitations", "tenancy_invitation_tokens",
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/uptrace/bun"
@@ -16,7 +15,7 @@ import (
 // Public serves the person invited, from outside any account:
 //
 //	POST /invitations/peek    {"token": "…"}; a Preview
-//	POST /invitations/accept  {"token": "…"}; account, user, roles, objects, created_at
+//	POST /invitations/accept  {"token": "…"}; the member
 //
 // Peek asks for the token alone and hides most of the address. Accept is for the
 // user whom who names: an actor that is no user gets tenancy.ErrForbidden. Nothing is
@@ -57,7 +56,7 @@ func (n *Invitations) Public(db *bun.DB, who tenancy.Authorizer) http.Handler {
 		if err != nil {
 			return err
 		}
-		problem.JSON(w, http.StatusOK, memberJSON(m))
+		problem.JSON(w, http.StatusOK, m)
 		return nil
 	})
 	return mux
@@ -98,21 +97,10 @@ func (n *Invitations) SignUp(db *bun.DB, prepare func(ctx context.Context, r ten
 		if err != nil {
 			return err
 		}
-		problem.JSON(w, http.StatusCreated, map[string]any{"account": made.Account, "user": made.User, "member": memberJSON(made.Member)})
+		problem.JSON(w, http.StatusCreated, map[string]any{"account": made.Account, "user": made.User, "member": made.Member})
 		return nil
 	})
 	return mux
-}
-
-type memberAnswer struct {
-	Account   tenancy.AccountID `json:"account"`
-	User      tenancy.UserID    `json:"user"`
-	Roles     []tenancy.Role    `json:"roles"`
-	CreatedAt time.Time         `json:"created_at"`
-}
-
-func memberJSON(m tenancy.Member) memberAnswer {
-	return memberAnswer{Account: m.Account, User: m.User, Roles: m.Roles, CreatedAt: m.CreatedAt}
 }
 
 // masked leaves of an address what its owner recognises it by, and not its length.
