@@ -27,6 +27,13 @@ var (
 	person   = tenancy.Actor{Kind: tenancy.ActorUser, ID: "usr_1"}
 )
 
+// self is the owner of what was registered.
+func self(r tenancy.Registered) tenancy.Actor { return as(r.User.ID) }
+
+func as(user tenancy.UserID) tenancy.Actor {
+	return tenancy.Actor{Kind: tenancy.ActorUser, ID: string(user)}
+}
+
 func each(t *testing.T, fn func(t *testing.T, db *bun.DB)) {
 	t.Helper()
 	dbtest.Each(t, fn, tenancy.Migrate)

@@ -19,15 +19,16 @@ func useAll(t *testing.T, db *bun.DB, email string) {
 	t.Helper()
 	r := &receiver{}
 	accounts, _ := newAccounts(t, db, tenancy.Config{Deliver: r.deliver})
-	id := tenancytest.Register(t, db, accounts, email).Account.ID
+	ada := tenancytest.Register(t, db, accounts, email)
+	id := ada.Account.ID
 	user := createUser(t, db, accounts, "second-"+email)
-	if _, err := accounts.AddMember(t.Context(), db, tenancy.AddMember{Account: id, User: user, Roles: viewer, Actor: person}); err != nil {
+	if _, err := accounts.AddMember(t.Context(), db, tenancy.AddMember{Account: id, User: user, Roles: viewer, Actor: self(ada)}); err != nil {
 		t.Error(err)
 	}
 	if members, err := accounts.Members(t.Context(), db, id); len(members) != 2 || err != nil {
 		t.Errorf("%d members, %v", len(members), err)
 	}
-	if err := accounts.RemoveMember(t.Context(), db, tenancy.RemoveMember{Account: id, User: user, Actor: person}); err != nil {
+	if err := accounts.RemoveMember(t.Context(), db, tenancy.RemoveMember{Account: id, User: user, Actor: self(ada)}); err != nil {
 		t.Error(err)
 	}
 	if _, err := accounts.Change(t.Context(), db, tenancy.Change{Account: id, Status: tenancy.StatusActive, Plan: "starter", Actor: operator}); err != nil {
