@@ -61,7 +61,7 @@ func wantErr(t *testing.T, what string, err, want error) {
 
 var tables = []string{
 	"tenancy_plans", "tenancy_accounts", "tenancy_users", "tenancy_members", "tenancy_member_roles",
-	"tenancy_object_roles", "tenancy_ownership_offers",
+	"tenancy_object_roles", "tenancy_ownership_offers", "tenancy_invitations", "tenancy_invitation_tokens",
 	"tenancy_events", "tenancy_deliveries", "tenancy_leases", "tenancy_audit",
 }
 
