@@ -16,7 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	dbtest.Main(m, map[string]dbtest.ChildFunc{"register": registerChild})
+	dbtest.Main(m, map[string]dbtest.ChildFunc{"register": registerChild, "act": actChild, "everyone": everyoneChild})
 }
 
 // t0 is when most tests begin. It has microseconds, which both databases keep.
