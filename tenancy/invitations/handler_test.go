@@ -250,6 +250,9 @@ func TestM9_SignUp_TakesANewUserWithAPassword(t *testing.T) {
 		if status, answer := call(t, server, "POST", "/", body(string(cleo.Token), "Cleo", password)); status != 409 || answer["code"] != "email_taken" {
 			t.Errorf("a user: %d %v", status, answer)
 		}
+		if hashed != 3 {
+			t.Errorf("hashed %d times", hashed)
+		}
 	}, authn.Migrate)
 }
 

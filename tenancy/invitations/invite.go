@@ -155,22 +155,19 @@ func (n *Invitations) vacant(ctx context.Context, db bun.IDB, row invitationRow,
 	} else if there {
 		return tenancy.ErrMemberThere
 	}
-	var open, same int
-	err := db.NewRaw(`SELECT COUNT(*), COALESCE(SUM(CASE WHEN email_key = ? THEN 1 ELSE 0 END), 0) FROM tenancy_invitations
-		WHERE account_id = ? AND invitation_id <> ? AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > ?`,
-		row.EmailKey, row.Account, row.ID, now).Scan(ctx, &open, &same)
-	switch {
-	case err != nil:
+	open, err := db.NewSelect().Model((*invitationRow)(nil)).
+		Where("account_id = ? AND invitation_id <> ? AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > ?", row.Account, row.ID, now).Count(ctx)
+	if err != nil {
 		return err
-	case same > 0:
-		return ErrInvited
-	case open >= n.cfg.MostOpen:
+	}
+	if open >= int64(n.cfg.MostOpen) {
 		return fmt.Errorf("%w: at most %d", ErrTooMany, n.cfg.MostOpen)
 	}
 	return nil
 }
 
-// insert puts the new invitation into the place of one whose time is over.
+// insert puts the new invitation into the place of one whose time is over. That an
+// address has one open invitation is the unique index's to say.
 func insert(ctx context.Context, db bun.IDB, row invitationRow, now time.Time) error {
 	_, err := db.NewUpdate().Model((*invitationRow)(nil)).Set("revoked_at = ?", now).
 		Where("account_id = ? AND email_key = ? AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at <= ?", row.Account, row.EmailKey, now).

@@ -277,6 +277,77 @@ func TestM9_Invite_OpenOnesAreBounded(t *testing.T) {
 	h.resend(t, first.Invitation.ID)
 }
 
+func TestM9_Invite_ThePlacesLeftAreTakenOnce(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
+		h := newHouse(t, db, invitations.Config{MostOpen: 3})
+		errs := dbtest.Together(8, func(i int) error {
+			_, err := h.inv.Invite(t.Context(), db, h.invitation(fmt.Sprintf("user%d@example.com", i)))
+			return err
+		})
+		if n := tally(t, errs, invitations.ErrTooMany); n != 3 || len(h.list(t, true)) != 3 {
+			t.Errorf("%d were made, %d are there", n, len(h.list(t, true)))
+		}
+	}, tenancy.Migrate)
+}
+
+// Who waits for the account while a right is taken away has lost it.
+func TestM9_RightsAreThoseAfterTheWait(t *testing.T) {
+	h := newHouse(t, dbtest.Postgres(t, tenancy.Migrate), invitations.Config{})
+	cleo, bob := h.user(t, "cleo@example.com"), h.user(t, "bob@example.com")
+	h.addMember(t, cleo, tenancy.RoleAdmin)
+	v := h.invitation("bob@example.com")
+	v.Actor = userActor(cleo)
+	issued, err := h.inv.Invite(t.Context(), h.db, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := v
+	late.Email = "late@example.com"
+	for what, c := range map[string]struct {
+		do   func() error
+		want error
+	}{
+		"inviting": {func() error { _, err := h.inv.Invite(t.Context(), h.db, late); return err }, tenancy.ErrForbidden},
+		"sending again": {func() error {
+			_, err := h.inv.Resend(t.Context(), h.db, invitations.Resend{Account: v.Account, Invitation: issued.Invitation.ID, Actor: v.Actor})
+			return err
+		}, tenancy.ErrForbidden},
+		"revoking": {func() error {
+			_, err := h.inv.Revoke(t.Context(), h.db, invitations.Revoke{Account: v.Account, Invitation: issued.Invitation.ID, Actor: v.Actor})
+			return err
+		}, tenancy.ErrForbidden},
+		"accepting": {func() error { return h.accept(t, issued.Token, bob) }, invitations.ErrVoid},
+		"accepting as a new user": {func() error {
+			_, err := h.inv.AcceptNew(t.Context(), h.db, invitations.AcceptNew{Token: issued.Token, Name: "Bob"})
+			return err
+		}, invitations.ErrVoid},
+	} {
+		done := make(chan error, 1)
+		err := h.db.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+			_, err := h.accounts.SetRoles(ctx, tx, tenancy.SetRoles{Account: v.Account, User: cleo, Roles: viewer, Actor: userActor(h.ada.User.ID)})
+			if err != nil {
+				return err
+			}
+			go func() { done <- c.do() }()
+			for waiting := 0; waiting == 0 && len(done) == 0; {
+				err := h.db.NewRaw("SELECT COUNT(*) FROM pg_locks WHERE NOT granted").Scan(ctx, &waiting)
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantErr(t, what, <-done, c.want)
+		_, err = h.accounts.SetRoles(t.Context(), h.db, tenancy.SetRoles{Account: v.Account, User: cleo, Roles: []tenancy.Role{tenancy.RoleAdmin}, Actor: userActor(h.ada.User.ID)})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestInvite_ConfigIsBounded(t *testing.T) {
 	for give, want := range map[time.Duration]time.Duration{
 		0: invitations.DefaultLifetime, -1: invitations.DefaultLifetime, time.Minute: time.Minute, 1 << 62: invitations.MaxLifetime,
