@@ -91,3 +91,14 @@ func cleanZone(s string) (string, error) {
 	}
 	return s, nil
 }
+
+// CleanName, CleanEmail and CleanZone are what Register does to its input, for the
+// packages above this one: the input as it is kept, or ErrInvalid. A name has 1 to
+// 200 bytes and shows something.
+func CleanName(s string) (string, error) { return cleanName(s) }
+
+// CleanEmail also returns the form under which an address is unique among users.
+func CleanEmail(s string) (email, key string, err error) { return cleanEmail(s) }
+
+// CleanZone takes the name of an IANA time zone; "" is UTC.
+func CleanZone(s string) (string, error) { return cleanZone(s) }
