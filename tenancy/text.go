@@ -92,13 +92,14 @@ func cleanZone(s string) (string, error) {
 	return s, nil
 }
 
-// CleanName, CleanEmail and CleanZone are what Register does to its input, for the
-// packages above this one: the input as it is kept, or ErrInvalid. A name has 1 to
-// 200 bytes and shows something.
+// CleanName is the name of an account or a person as it is kept: 1 to 200 bytes that
+// show something, or ErrInvalid. It and the next two are what Register does to its
+// input, exported for the packages above this one.
 func CleanName(s string) (string, error) { return cleanName(s) }
 
-// CleanEmail also returns the form under which an address is unique among users.
+// CleanEmail is an address as it is kept, and the form under which it is unique among
+// users, or ErrInvalid.
 func CleanEmail(s string) (email, key string, err error) { return cleanEmail(s) }
 
-// CleanZone takes the name of an IANA time zone; "" is UTC.
+// CleanZone is the name of an IANA time zone, UTC for "", or ErrInvalid.
 func CleanZone(s string) (string, error) { return cleanZone(s) }

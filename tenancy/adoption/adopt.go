@@ -108,9 +108,9 @@ const attempts = 3
 //
 // It returns tenancy.ErrInvalid when the actor is missing or the reason too long, and
 // ErrRefused, with the report, when Report.Refused is not empty; a dry run then
-// returns nil. Both leave a joined transaction usable. An error that wraps
-// tenancy.ErrAdoptTaken is seen there only, when a sign-up came in between: roll
-// back, and run again.
+// returns nil. Both leave a joined transaction usable. When somebody signs up with an
+// address that was free a moment ago, an adoption starts again by itself; in a joined
+// transaction it returns tenancy.ErrAdoptTaken, which means: roll back, and run again.
 func (a *Adoption) Adopt(ctx context.Context, db bun.IDB, what Adopt) (Report, error) {
 	line := tenancy.Audit{Actor: what.Actor, Action: "tenancy.adopt", Reason: what.Reason}
 	if err := line.Validate(); err != nil {

@@ -225,6 +225,22 @@ func TestM18_TwoProcessesAtOnceAdoptOnce(t *testing.T) {
 	})
 }
 
+func TestM18_HostsTransactionsAtOnceWaitForEachOther(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB) {
+		a := newAdoption(t, newAccounts(t, db), words)
+		wantRows(t, db, "four at once", wholeFixture, func() {
+			for _, err := range dbtest.Together(4, func(int) error {
+				return db.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+					_, err := a.Adopt(ctx, tx, running(true))
+					return err
+				})
+			}) {
+				wantErr(t, "in a host's transaction", err, nil)
+			}
+		})
+	})
+}
+
 func TestM18_ASignUpInBetweenIsFoundAndNamed(t *testing.T) {
 	db := dbtest.Postgres(t, tenancy.Migrate) // SQLite lets nobody else write meanwhile
 	accounts := newAccounts(t, db)

@@ -205,8 +205,8 @@ func TestVerify_FindsEveryKindOfTampering(t *testing.T) {
 		exec(t, db, save...)
 		for _, test := range tests {
 			for _, q := range test.do {
-				if strings.Contains(q, "RESEAL") {
-					q = strings.Replace(q, "RESEAL", reseal(t, db, 3), 1)
+				if left, right, found := strings.Cut(q, "RESEAL"); found {
+					q = left + reseal(t, db, 3) + right
 				}
 				tamper(t, db, q)
 			}
