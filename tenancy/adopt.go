@@ -87,20 +87,19 @@ func (w Adopt) rows(now time.Time) (accounts []accountRow, users []userRow, err 
 		if !u.ID.known() {
 			return nil, nil, fmt.Errorf("%w: %q is no user's id", ErrInvalid, u.ID)
 		}
-		if row.Name, err = CleanName(u.Name); err != nil {
+		if row.Name, err = ParseName(u.Name); err != nil {
 			return nil, nil, err
 		}
-		if row.Email, row.EmailKey, err = CleanEmail(u.Email); err != nil {
+		if row.Email, row.EmailKey, err = ParseEmail(u.Email); err != nil {
 			return nil, nil, err
 		}
 		users = append(users, row)
 	}
 	for _, acc := range w.Accounts {
-		row := accountRow{
-			ID: acc.ID, Status: acc.Status, SuspendedFrom: acc.SuspendedFrom, Plan: acc.Plan, Owner: acc.Owner,
-			TrialEndsAt: micro(acc.TrialEndsAt), GraceEndsAt: micro(acc.GraceEndsAt), PaidUntil: micro(acc.PaidUntil),
-			CreatedAt: micro(acc.CreatedAt), UpdatedAt: now,
-		}
+		row := newAccountRow(acc)
+		row.ClosedFrom, row.ClosedAt, row.PurgeAt = "", time.Time{}, time.Time{}
+		row.TrialEndsAt, row.GraceEndsAt, row.PaidUntil = micro(acc.TrialEndsAt), micro(acc.GraceEndsAt), micro(acc.PaidUntil)
+		row.CreatedAt, row.UpdatedAt = micro(acc.CreatedAt), now
 		from := acc.SuspendedFrom
 		switch {
 		case !acc.ID.known() || !acc.Owner.known():
@@ -112,10 +111,10 @@ func (w Adopt) rows(now time.Time) (accounts []accountRow, users []userRow, err 
 		case from != "" && (acc.Status != StatusSuspended || !CanMove(from, StatusSuspended)):
 			return nil, nil, fmt.Errorf("%w: an account that is %q cannot be suspended from %q", ErrInvalid, acc.Status, from)
 		}
-		if row.Name, err = CleanName(acc.Name); err != nil {
+		if row.Name, err = ParseName(acc.Name); err != nil {
 			return nil, nil, err
 		}
-		if row.Zone, err = CleanZone(acc.Zone); err != nil {
+		if row.Zone, err = ParseZone(acc.Zone); err != nil {
 			return nil, nil, err
 		}
 		accounts = append(accounts, row)
@@ -152,8 +151,8 @@ func (a *Accounts) memberRows(w Adopt, now time.Time) (members []memberRow, held
 	return members, held, nil
 }
 
-// HasRole reports whether a member of an account can hold r.
-func (a *Accounts) HasRole(r Role) bool { return slices.Contains(roles, r) }
+// HasRole reports whether r is a role: one of this package's or of Config.Roles.
+func (a *Accounts) HasRole(r Role) bool { return a.policy.sets[r] != nil }
 
 func micro(t time.Time) time.Time { return utc(t.Truncate(time.Microsecond)) }
 

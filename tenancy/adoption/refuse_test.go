@@ -261,3 +261,19 @@ func TestNew_RefusesWordsThatMeanNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestM18_TheHostsOwnRolesAreAdopted(t *testing.T) {
+	db := dbtest.SQLite(t, tenancy.Migrate)
+	newAccounts(t, db)
+	accounts := tenancy.New(tenancy.Config{Roles: map[tenancy.Role][]tenancy.Permission{"bookkeeper": {tenancy.PermBillingRead}}})
+	a := newAdoption(t, accounts, adoption.Config{Statuses: words.Statuses, Plans: words.Plans, Roles: map[string][]tenancy.Role{
+		"OWNER": {tenancy.RoleOwner}, "DEVELOPER": {"bookkeeper", tenancy.RoleDeveloper},
+	}})
+	if _, err := a.Adopt(t.Context(), db, running(true)); err != nil {
+		t.Fatal(err)
+	}
+	members, err := accounts.Members(t.Context(), db, "8")
+	if d := cmp.Diff([]tenancy.Role{tenancy.RoleOwner, tenancy.RoleDeveloper, "bookkeeper"}, members[0].Roles); d != "" || err != nil {
+		t.Errorf("roles (-want +got):\n%s%v", d, err)
+	}
+}

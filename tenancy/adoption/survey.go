@@ -147,7 +147,7 @@ func (s *survey) readUsers(rows []User) {
 		ids[u.ID] = name
 		s.address(&u, r.Email, keys)
 		var err error
-		if u.Name, err = tenancy.CleanName(cmp.Or(strings.TrimSpace(r.Name), u.Email)); u.Email != "" && err != nil {
+		if u.Name, err = tenancy.ParseName(cmp.Or(strings.TrimSpace(r.Name), u.Email)); u.Email != "" && err != nil {
 			s.refuse(KindUser, i, name, "name", "a name has 1 to 200 bytes, something that can be read and no control characters")
 		}
 		s.users = append(s.users, u) // never grows: byUser points into it
@@ -161,7 +161,7 @@ func (s *survey) address(u *user, email string, keys map[string]string) {
 		s.refuse(KindUser, u.row, u.foreign, "email", "the user has no e-mail address, by which people are found here: give one, or leave the user out")
 		return
 	}
-	if u.Email, u.key, err = tenancy.CleanEmail(email); err != nil {
+	if u.Email, u.key, err = tenancy.ParseEmail(email); err != nil {
 		s.refuse(KindUser, u.row, u.foreign, "email", "this is no e-mail address as people have them: put it right, or leave the user out")
 		return
 	}
@@ -192,10 +192,10 @@ func (s *survey) readAccounts(rows []Account) {
 		}
 		ids[acc.ID] = name
 		var err error
-		if acc.Name, err = tenancy.CleanName(r.Name); err != nil {
+		if acc.Name, err = tenancy.ParseName(r.Name); err != nil {
 			s.refuse(KindAccount, i, name, "name", "a name has 1 to 200 bytes, something that can be read and no control characters")
 		}
-		if acc.Zone, err = tenancy.CleanZone(r.Zone); err != nil {
+		if acc.Zone, err = tenancy.ParseZone(r.Zone); err != nil {
 			s.refuse(KindAccount, i, name, "zone", "the time zone is not one of IANA's, such as Europe/Vienna: translate it, or leave it empty for UTC")
 		}
 		s.standing(&acc, r)
