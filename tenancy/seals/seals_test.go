@@ -43,14 +43,14 @@ func TestSeal_EveryLineOnceAndAgainOnlyWhatIsNew(t *testing.T) {
 func TestSeal_LongLogsAreSealedByThePage(t *testing.T) {
 	each(t, func(t *testing.T, db *bun.DB, s *seals.Seals) {
 		err := db.RunInTx(t.Context(), nil, func(_ context.Context, tx bun.Tx) error {
-			record(t, tx, acc, 1201)
+			record(t, tx, acc, 1001)
 			return nil
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		seal(t, db, s, acc, 1201)
-		wantSound(t, verify(t, db, s, acc), 1201, 0)
+		seal(t, db, s, acc, 1001)
+		wantSound(t, verify(t, db, s, acc), 1001, 0)
 	})
 }
 
