@@ -61,7 +61,7 @@ func TestReadme_TheServingRoleServesAndRewritesNothing(t *testing.T) {
 	}
 	serve(t, db, "ada")
 	creditstest.RequireSound(t, credits.New(credits.Config{}), db, "")
-	for _, table := range []string{"credits_entries", "credits_splits", "tenancy_events", "tenancy_audit"} {
+	for _, table := range []string{"credits_entries", "credits_splits", "tenancy_events", "tenancy_audit", "tenancy_audit_seals"} {
 		for _, statement := range []string{"UPDATE " + table + " SET account_id = account_id", "DELETE FROM " + table} {
 			if _, err := db.Exec(statement); err == nil || !strings.Contains(err.Error(), "permission denied") {
 				t.Errorf("%s: %v", statement, err)
