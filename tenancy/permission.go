@@ -2,6 +2,7 @@ package tenancy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -63,12 +64,12 @@ type policy struct {
 func newPolicy(more map[Role][]Permission) *policy {
 	p := &policy{bits: map[Permission]int{}, sets: map[Role]rights{}}
 	for _, from := range []map[Role][]Permission{permissions, more} {
-		for r, held := range from {
+		for _, r := range slices.Sorted(maps.Keys(from)) {
 			if !AccountID(r).known() {
 				panic(fmt.Sprintf("tenancy: Config.Roles: %q is no name of a role: it is made of 1 to 64 of A-Z a-z 0-9 _ . : -", r))
 			}
 			set := append(rights{}, p.sets[r]...)
-			for _, perm := range held {
+			for _, perm := range from[r] {
 				if !AccountID(perm).known() {
 					panic(fmt.Sprintf("tenancy: Config.Roles: %q is no name of a permission: it is made of 1 to 64 of A-Z a-z 0-9 _ . : -", perm))
 				}
