@@ -19,7 +19,6 @@ import (
 // table is the one of the doc comment of Permission, written down again.
 var table = map[tenancy.Permission][]tenancy.Role{
 	tenancy.PermAccountManage: {tenancy.RoleOwner, tenancy.RoleAdmin},
-	tenancy.PermAccountClose:  {tenancy.RoleOwner},
 	tenancy.PermMembersRead:   {tenancy.RoleOwner, tenancy.RoleAdmin, tenancy.RoleEditor, tenancy.RoleViewer, tenancy.RoleDeveloper},
 	tenancy.PermMembersManage: {tenancy.RoleOwner, tenancy.RoleAdmin},
 	tenancy.PermKeysManage:    {tenancy.RoleOwner, tenancy.RoleAdmin, tenancy.RoleDeveloper},

@@ -12,7 +12,6 @@ import (
 //
 //	                  owner   admin   editor   viewer   developer
 //	account.manage      x       x
-//	account.close       x
 //	members.read        x       x       x        x          x
 //	members.manage      x       x
 //	keys.manage         x       x                           x
@@ -23,13 +22,13 @@ import (
 //	the host's own      x    as Config.Roles says, in every role
 //
 // A permission says what a person may do; a Capability, what the account may.
-// A request needs both.
+// A request needs both. Closing the account and handing it on take no permission:
+// they are its owner's.
 type Permission string
 
 // The permissions of this package. The owner holds every one, the host's too.
 const (
 	PermAccountManage Permission = "account.manage" // what the account is called and how it is set up
-	PermAccountClose  Permission = "account.close"
 	PermMembersRead   Permission = "members.read"
 	PermMembersManage Permission = "members.manage" // add, remove, change roles, as far as one's own reach
 	PermKeysManage    Permission = "keys.manage"    // see, mint and revoke API keys
@@ -41,7 +40,7 @@ const (
 
 // permissions are those that each role begins with; the owner's are all there are.
 var permissions = map[Role][]Permission{
-	RoleOwner: {PermAccountClose},
+	RoleOwner: {},
 	RoleAdmin: {
 		PermAccountManage, PermMembersRead, PermMembersManage, PermKeysManage,
 		PermBillingRead, PermBillingManage, PermContentRead, PermContentWrite,
