@@ -25,8 +25,8 @@ type side[R any] func(ctx context.Context) (call func(i int) (R, error), end fun
 
 // Enough for the median of the ratios to stand still on a noisy machine of two cores.
 const (
-	rounds     = 100
-	blockTakes = 5 * time.Millisecond
+	rounds     = 200
+	blockTakes = 3 * time.Millisecond
 )
 
 // compare measures p in rounds of four blocks: ours and the baseline on some calls,
