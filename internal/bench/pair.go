@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"runtime/pprof"
 	"slices"
 	"time"
@@ -23,16 +25,18 @@ type pair[R any] struct {
 // say, which is not measured, and neither is end. call i gives the same on both sides.
 type side[R any] func(ctx context.Context) (call func(i int) (R, error), end func() error, err error)
 
-// Enough for the median of the ratios to stand still on a noisy machine of two cores.
 const (
 	rounds     = 200
+	most       = 800
 	blockTakes = 3 * time.Millisecond
 )
 
 // compare measures p in rounds of four blocks: ours and the baseline on some calls,
-// then the baseline and ours on others. So each goes first as often as second, a
-// machine that slows down in a round slows both, and each meets data that the other
-// has just warmed as often as it warms it. The ratio is the median of the rounds'.
+// then the baseline and ours on others, or the other way round by chance. So each goes
+// first as often as second, a machine that slows down in a round slows both, what
+// comes at fixed times hits neither more, and each meets data that the other has just
+// warmed as often as it warms it. The ratio is the median of the rounds', of which
+// there are more where it might as well lie beyond the bar.
 func compare[R any](ctx context.Context, b *bench, p pair[R]) error {
 	n, err := p.calls(ctx, b)
 	if err != nil {
@@ -40,20 +44,17 @@ func compare[R any](ctx context.Context, b *bench, p pair[R]) error {
 	}
 	var ours, base, ratios []float64
 	next := 0
-	for range b.pick(rounds, 1) {
-		var took [2]time.Duration
-		for half := range 2 {
-			o, l, err := p.half(ctx, next, n, half == 1)
-			if err != nil {
-				return fmt.Errorf("%s: %w", p.name, err)
-			}
-			took[0] += o
-			took[1] += l
-			next += n
+	for len(ratios) < b.pick(rounds, 1) || len(ratios) < b.pick(most, 1) && !clear(ratios, p.bar) {
+		order := rand.IntN(2) == 0
+		o1, b1, err1 := p.half(ctx, next, n, order)
+		o2, b2, err2 := p.half(ctx, next+n, n, !order)
+		if err := errors.Join(err1, err2); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
 		}
-		ours = append(ours, float64(took[0])/float64(2*n))
-		base = append(base, float64(took[1])/float64(2*n))
-		ratios = append(ratios, float64(took[0])/float64(took[1]))
+		next += 2 * n
+		ours = append(ours, float64(o1+o2)/float64(2*n))
+		base = append(base, float64(b1+b2)/float64(2*n))
+		ratios = append(ratios, float64(o1+o2)/float64(b1+b2))
 	}
 	b.report(figure{name: p.name, ours: perCall(ours), baseline: perCall(base), ratio: median(ratios), bar: p.bar})
 	return nil
@@ -118,6 +119,18 @@ func (s side[R]) block(ctx context.Context, name string, from int, results []R) 
 		err = errors.Join(err, end())
 	})
 	return took, err
+}
+
+// clear reports that the median of what v was drawn from lies on one side of the bar,
+// as sure as can be with 19 of 20: so many of v do.
+func clear(v []float64, bar float64) bool {
+	below := 0
+	for _, x := range v {
+		if x <= bar {
+			below++
+		}
+	}
+	return math.Abs(float64(2*below-len(v))) > 2*math.Sqrt(float64(len(v)))
 }
 
 func median(v []float64) float64 {

@@ -2,57 +2,64 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"math/rand/v2"
+	"errors"
 	"slices"
 
 	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/dialect/pgdialect"
-	"github.com/uptrace/bun/dialect/sqlitedialect"
-	"github.com/uptrace/bun/schema"
 
 	"github.com/quitrent/quitrent/internal/pgtest"
-	"github.com/quitrent/quitrent/tenancy"
 	"github.com/quitrent/quitrent/tenancy/owned"
 )
 
 // tenancyArea is what it costs that a query of bun's shows one account's rows by
 // itself, against the same query with the account in a condition written by hand.
 func tenancyArea(ctx context.Context, b *bench) error {
-	return onEach(ctx, pgtest.Start, func(name string, db *bun.DB) error {
-		return scopedReads(ctx, b, name, db)
-	})
+	return onEach(ctx, pgtest.Start, func(on database) error { return scopedReads(ctx, b, on) })
 }
 
-func scopedReads(ctx context.Context, b *bench, name string, db *bun.DB) error {
-	d := &documents{accounts: b.pick(1000, 3), each: b.pick(1000, 25)}
-	if err := d.fill(ctx, db); err != nil {
-		return err
-	}
-	if err := d.open(ctx, db); err != nil {
+func scopedReads(ctx context.Context, b *bench, on database) error {
+	d, err := newDocuments(ctx, on, b.pick(1000, 3), b.pick(1000, 25))
+	if err != nil {
 		return err
 	}
 	for _, at := range []place{pool, transaction, requests} {
-		if err := compare(ctx, b, pair[[]document]{
-			name: name + ": page of 20 rows, " + at.name, bar: 1.1,
-			ours:     d.scoped(at, pageOf),
-			baseline: d.byHand(at, pageOf),
-			right:    d.rightPage,
-			same:     slices.Equal[[]document],
-		}); err != nil {
+		if err := compare(ctx, b, d.page(at, 1.1)); err != nil {
 			return err
 		}
-		if err := compare(ctx, b, pair[[]document]{
-			name: name + ": row by key, " + at.name, bar: 1.3,
-			ours:     d.scoped(at, rowOf),
-			baseline: d.byHand(at, rowOf),
-			right:    d.rightRow,
-			same:     slices.Equal[[]document],
-		}); err != nil {
+		if err := compare(ctx, b, d.row(at, 1.3)); err != nil {
 			return err
 		}
 	}
-	return nil
+	if on.name == "sqlite" {
+		return nil
+	}
+	d, end, err := d.secured(ctx)
+	if err != nil {
+		return err
+	}
+	figure := d.page(requests, 1.3)
+	figure.name += ", RLS"
+	return errors.Join(compare(ctx, b, figure), end(ctx))
+}
+
+func (d *documents) page(at place, bar float64) pair[[]document] {
+	return pair[[]document]{
+		name: d.on.name + ": page of 20 rows, " + at.name, bar: bar,
+		ours:     d.scoped(at, pageOf),
+		baseline: d.byHand(at, pageOf),
+		right:    d.rightPage,
+		same:     slices.Equal[[]document],
+	}
+}
+
+func (d *documents) row(at place, bar float64) pair[[]document] {
+	return pair[[]document]{
+		name: d.on.name + ": row by key, " + at.name, bar: bar,
+		ours:     d.scoped(at, rowOf),
+		baseline: d.byHand(at, rowOf),
+		right:    d.rightRow,
+		same:     slices.Equal[[]document],
+	}
 }
 
 // place is where both sides of a figure read.
@@ -84,7 +91,7 @@ func onPool(_ context.Context, db *bun.DB) (bun.IDB, func() error, error) {
 type query func(q *bun.SelectQuery, id string) *bun.SelectQuery
 
 func pageOf(q *bun.SelectQuery, id string) *bun.SelectQuery {
-	return q.Where("id < ?", id).Order("id DESC").Limit(page)
+	return q.Where("id < ?", id).Order("id DESC").Limit(pageSize)
 }
 
 func rowOf(q *bun.SelectQuery, id string) *bun.SelectQuery { return q.Where("id = ?", id) }
@@ -111,7 +118,7 @@ func (d *documents) scoped(at place, complete query) side[[]document] {
 	}
 }
 
-// byHand is the baseline, on the same connections.
+// byHand is the baseline.
 func (d *documents) byHand(at place, complete query) side[[]document] {
 	return func(ctx context.Context) (func(int) ([]document, error), func() error, error) {
 		idb, end, err := at.open(ctx, d.plain)
@@ -130,61 +137,4 @@ func (d *documents) byHand(at place, complete query) side[[]document] {
 			return rows, err
 		}, end, err
 	}
-}
-
-// open makes the two databases of the two sides: on one pool, but each with a dialect
-// of its own, since Bind changes what bun knows of the models in one.
-func (d *documents) open(ctx context.Context, db *bun.DB) error {
-	fresh := func() schema.Dialect { return pgdialect.New() }
-	if isSQLite(db) {
-		fresh = func() schema.Dialect { return sqlitedialect.New() }
-	}
-	d.bound, d.plain = bun.NewDB(db.DB, fresh()), bun.NewDB(db.DB, fresh())
-	d.tables = owned.New(owned.Config{Tables: []owned.Table{{Model: (*document)(nil)}}})
-	if err := d.tables.Bind(ctx, d.bound); err != nil {
-		return err
-	}
-	accounts := tenancy.New(tenancy.Config{Loader: func(context.Context, bun.IDB, tenancy.AccountID) (tenancy.State, tenancy.Plan, error) {
-		return tenancy.State{Status: tenancy.StatusActive}, tenancy.Plan{Slug: "bench", Active: true}, nil
-	}})
-	for a := range d.accounts {
-		in, err := accounts.Enter(ctx, db, accountID(a), tenancy.Actor{Kind: tenancy.ActorSystem, ID: "bench"}, 0)
-		if err != nil {
-			return err
-		}
-		d.entered = append(d.entered, in)
-	}
-	random := rand.New(rand.NewPCG(1, 2))
-	d.inputs = make([][2]int, 1<<14)
-	for i := range d.inputs {
-		d.inputs[i] = [2]int{random.IntN(d.accounts), random.IntN(d.each)}
-	}
-	return nil
-}
-
-// input is the account and the document of call i.
-func (d *documents) input(i int) (account, n int) {
-	in := d.inputs[i%len(d.inputs)]
-	return in[0], in[1]
-}
-
-func (d *documents) rightPage(i int, rows []document) error {
-	account, n := d.input(i)
-	var want []document
-	for k := n - 1; k >= max(0, n-page); k-- {
-		want = append(want, written(account, k))
-	}
-	return equal(rows, want)
-}
-
-func (d *documents) rightRow(i int, rows []document) error {
-	account, n := d.input(i)
-	return equal(rows, []document{written(account, n)})
-}
-
-func equal(got, want []document) error {
-	if !slices.EqualFunc(got, want, document.equal) {
-		return fmt.Errorf("%v instead of %v", got, want)
-	}
-	return nil
 }
