@@ -32,7 +32,12 @@ type DB struct {
 // account, ErrUnbound when db was not bound, and with Config.RowSecurity
 // ErrNeedsTransaction when db is no transaction.
 func (t *Tables) For(ctx context.Context, db bun.IDB) *DB {
-	d := &DB{tables: t, idb: db, scoped: db.NewSelect().DB()}
+	d := &DB{tables: t, idb: db}
+	if pool, ok := db.(*bun.DB); ok {
+		d.scoped = pool
+	} else {
+		d.scoped = db.NewSelect().DB()
+	}
 	b, ok := t.of(db)
 	if !ok {
 		d.err = ErrUnbound
