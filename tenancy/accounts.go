@@ -33,6 +33,10 @@ type Config struct {
 	// one that is not a sentinel of this library with 503 and no text.
 	BeforeRegister func(ctx context.Context, r Register) error
 
+	// Retention is how long a closed account can be restored before it is erased.
+	// Default: DefaultRetention; a negative one is no time at all.
+	Retention time.Duration
+
 	// OnRegister runs in the registration's transaction, in order, after the
 	// account, its owner and its plan are written: credits.Ledger.OnRegister seeds
 	// the trial's credits here. An error undoes the registration. A transaction may
@@ -69,6 +73,10 @@ func New(cfg Config) *Accounts {
 	if cfg.TrialPlan == "" {
 		cfg.TrialPlan = DefaultTrialPlan
 	}
+	if cfg.Retention == 0 {
+		cfg.Retention = DefaultRetention
+	}
+	cfg.Retention = max(cfg.Retention, 0)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}

@@ -63,10 +63,20 @@ type AccountChanged struct {
 	ToPlan   string `json:"to_plan"`
 	// PaidUntil is how far the account is paid now; zero: without end.
 	PaidUntil time.Time `json:"paid_until,omitzero"`
+	// PurgeAt is when an account that is closed will be erased.
+	PurgeAt time.Time `json:"purge_at,omitzero"`
 }
 
 // EventKind implements Fact.
 func (AccountChanged) EventKind() string { return "tenancy.account_changed" }
+
+// AccountOverridden says what an account has otherwise than its plan says from now on.
+type AccountOverridden struct {
+	Overrides
+}
+
+// EventKind implements Fact.
+func (AccountOverridden) EventKind() string { return "tenancy.account_overridden" }
 
 // MemberAdded says that a user belongs to the account from now on.
 type MemberAdded struct {

@@ -10,7 +10,12 @@ import (
 
 // Handler serves an account to itself, behind a middleware that enters it:
 //
-//	GET /account
+//	GET  /account
+//	POST /account/close   {"reason": "…"}
+//
+// Closing is for the owner and needs an entry for SignIn|Pay, which also a suspended
+// or an unpaid account has left; a route that enters for less answers with
+// ErrForbidden.
 func (a *Accounts) Handler(db *bun.DB) http.Handler {
 	mux := problem.NewMux(a.cfg.OnError)
 	mux.Route("GET /account", func(w http.ResponseWriter, r *http.Request) error {
@@ -21,7 +26,28 @@ func (a *Accounts) Handler(db *bun.DB) http.Handler {
 		problem.JSON(w, http.StatusOK, account)
 		return nil
 	})
+	mux.Route("POST /account/close", func(w http.ResponseWriter, r *http.Request) error {
+		s := From(r.Context())
+		if s.Capability&(SignIn|Pay) != SignIn|Pay {
+			return ErrForbidden
+		}
+		var body reason
+		if err := problem.Decode(w, r, &body); err != nil {
+			return err
+		}
+		account, err := a.Close(r.Context(), db, Close{Account: s.Account, Actor: s.Actor, Reason: body.Reason})
+		if err != nil {
+			return err
+		}
+		problem.JSON(w, http.StatusOK, account)
+		return nil
+	})
 	return mux
+}
+
+// reason is the body of what needs no more than one.
+type reason struct {
+	Reason string `json:"reason"`
 }
 
 // Operator serves accounts to those who run the service, as check allows:
@@ -29,10 +55,9 @@ func (a *Accounts) Handler(db *bun.DB) http.Handler {
 //	GET  /accounts/{account}
 //	POST /accounts/{account}/suspend   {"reason": "…"}
 //	POST /accounts/{account}/resume    {"reason": "…"}
+//	POST /accounts/{account}/close     {"reason": "…"}
+//	POST /accounts/{account}/restore   {"reason": "…"}
 func (a *Accounts) Operator(db *bun.DB, check Authorizer) http.Handler {
-	type reason struct {
-		Reason string `json:"reason"`
-	}
 	mux := problem.NewMux(a.cfg.OnError)
 	handle := func(pattern string, do func(r *http.Request, id AccountID, actor Actor, why string) (Account, error)) {
 		mux.Route(pattern, func(w http.ResponseWriter, r *http.Request) error {
@@ -62,6 +87,12 @@ func (a *Accounts) Operator(db *bun.DB, check Authorizer) http.Handler {
 	})
 	handle("POST /accounts/{account}/resume", func(r *http.Request, id AccountID, actor Actor, why string) (Account, error) {
 		return a.Resume(r.Context(), db, Resume{Account: id, Actor: actor, Reason: why})
+	})
+	handle("POST /accounts/{account}/close", func(r *http.Request, id AccountID, actor Actor, why string) (Account, error) {
+		return a.Close(r.Context(), db, Close{Account: id, Actor: actor, Reason: why})
+	})
+	handle("POST /accounts/{account}/restore", func(r *http.Request, id AccountID, actor Actor, why string) (Account, error) {
+		return a.Restore(r.Context(), db, Restore{Account: id, Actor: actor, Reason: why})
 	})
 	return mux
 }

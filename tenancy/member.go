@@ -127,22 +127,9 @@ func (a *Accounts) AddMember(ctx context.Context, db bun.IDB, m AddMember) (Memb
 
 // seat refuses one more member than the plan allows. The account is locked.
 func (a *Accounts) seat(ctx context.Context, db bun.IDB, row accountRow) error {
-	plan, err := a.Plan(ctx, db, row.Plan)
-	if err != nil {
-		return err
-	}
-	limit, limited := plan.Limits[LimitUsers]
-	if !limited {
-		return nil
-	}
-	n, err := db.NewSelect().Model((*memberRow)(nil)).Where("account_id = ?", row.ID).Count(ctx)
-	if err != nil {
-		return err
-	}
-	if n >= limit {
-		return fmt.Errorf("%w: %d users", ErrLimit, limit)
-	}
-	return nil
+	return room(ctx, db, row.ID, LimitUsers, 1, func(ctx context.Context, db bun.IDB) (int64, error) {
+		return db.NewSelect().Model((*memberRow)(nil)).Where("account_id = ?", row.ID).Count(ctx)
+	})
 }
 
 // RemoveMember ends a membership.

@@ -61,7 +61,7 @@ func TestM15_Migrations_UpDownAndUpAgainWithRows(t *testing.T) {
 				t.Errorf("%s (-want +got):\n%s%v", what, d, err)
 			}
 		}
-		all := []string{"0001_tenancy"}
+		all := []string{"0001_tenancy", "0002_people", "0003_invitations", "0004_lifecycle"}
 		status("before", nil, all)
 		for range 2 {
 			for range 2 { // the second time there is nothing to do
