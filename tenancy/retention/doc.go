@@ -1,0 +1,2 @@
+// Package retention x.
+package retention
