@@ -1,7 +1,12 @@
 package retention
 
-import "github.com/uptrace/bun"
-import "github.com/uptrace/bun/schema"
+import (
+	"slices"
+	"strings"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/schema"
+)
 
 // blanks are the personal columns of a table whose rows are kept.
 type blanks struct {
@@ -40,4 +45,45 @@ func (r remains) AppendQuery(gen schema.QueryGen, b []byte) ([]byte, error) {
 		b = gen.AppendQuery(b, "CAST(? AS TEXT) <> CAST(? AS TEXT)", bun.Ident(c.Name), bun.Safe(c.blank(r.postgres)))
 	}
 	return b, nil
+}
+
+// blank is the SQL of what stands in a column once it holds nothing personal, or "".
+func (c column) blank(postgres bool) string {
+	if c.Nullable {
+		return "NULL"
+	}
+	value := c.neutral(postgres)
+	if value != "" && postgres {
+		return "CAST(" + value + " AS " + c.Type + ")"
+	}
+	return value
+}
+
+func (c column) neutral(postgres bool) string {
+	is := func(parts ...string) bool {
+		return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(c.Type, p) })
+	}
+	switch {
+	case postgres && c.Category == "A":
+		return "'{}'"
+	case c.JSON:
+		return "'null'"
+	case is("uuid"):
+		return "'00000000-0000-0000-0000-000000000000'"
+	case is("bytea"):
+		return "''"
+	case is("blob"):
+		return "x''"
+	case is("bool"):
+		return "FALSE"
+	case is("timestamp", "datetime"):
+		return "'1970-01-01 00:00:00+00:00'"
+	case c.Type == "date":
+		return "'1970-01-01'"
+	case postgres && c.Category == "N", !postgres && is("int", "real", "doub", "floa", "num", "dec"):
+		return "0"
+	case postgres && c.Category == "S", !postgres && is("char", "text", "clob"):
+		return "''"
+	}
+	return ""
 }

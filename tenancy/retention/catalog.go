@@ -2,6 +2,7 @@ package retention
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
@@ -21,6 +22,7 @@ type column struct {
 	Type      string // as declared, in lower case
 	Category  string // of the type, on PostgreSQL
 	Nullable  bool
+	JSON      bool // also where it is kept as text
 }
 
 // table is a registered one with what the database says of it.
@@ -29,13 +31,6 @@ type table struct {
 	name    string
 	schema  *schema.Table
 	columns []column
-}
-
-// names is what the registry says, by name: the tables with rows of accounts or
-// persons, and the columns by which such rows are recognised.
-type names struct {
-	tables  map[string]bool
-	columns map[string]bool
 }
 
 func isPostgres(db bun.IDB) bool { return db.Dialect().Name() == dialect.PG }
@@ -71,48 +66,6 @@ func catalog(ctx context.Context, db bun.IDB) (map[string][]column, error) {
 		out[name] = append(out[name], c)
 	}
 	return out, nil
-}
-
-// resolve is the registry with the database's columns, parents before their children.
-// It returns ErrIncomplete with everything that is wrong: nobody exports or erases a
-// part and calls it the whole.
-func (k *Keeper) resolve(ctx context.Context, db bun.IDB) ([]table, error) {
-	all, err := catalog(ctx, db)
-	if err != nil {
-		return nil, err
-	}
-	var (
-		tables []table
-		wrong  []string
-		known  = names{tables: map[string]bool{}, columns: map[string]bool{owned.DefaultColumn: true, "user_id": true}}
-	)
-	for _, t := range k.tables.Registered() {
-		typ := reflect.TypeOf(t.Model)
-		if typ == nil || typ.Kind() != reflect.Pointer || typ.Elem().Kind() != reflect.Struct {
-			return nil, owned.ErrUnbound // Bind would have said what is wrong
-		}
-		st := db.Dialect().Tables().Get(typ.Elem())
-		r := table{Table: t, name: st.Name, schema: st, columns: all[strings.ToLower(st.Name)]}
-		tables = append(tables, r)
-		known.tables[strings.ToLower(r.name)] = true
-		known.columns[strings.ToLower(r.belongsBy())] = true
-		wrong = append(wrong, r.check(isPostgres(db))...)
-	}
-	for _, l := range k.cfg.Lookups {
-		known.tables[strings.ToLower(l.Name)] = true
-		known.columns[strings.ToLower(l.Account)] = true
-		if !has(all[strings.ToLower(l.Name)], l.Account) {
-			wrong = append(wrong, fmt.Sprintf("the lookup table %s has no column %s", l.Name, l.Account))
-		}
-	}
-	for _, name := range slices.Concat(exempt, k.cfg.Exempt) {
-		known.tables[strings.ToLower(name)] = true
-	}
-	wrong = append(wrong, known.forgotten(all)...)
-	if len(wrong) > 0 {
-		return nil, fmt.Errorf("%w: %s", ErrIncomplete, strings.Join(wrong, "; "))
-	}
-	return tables, nil
 }
 
 // belongsBy is the column that says whose the rows are.
@@ -151,75 +104,13 @@ func (t table) personal() (out []column) {
 	return out
 }
 
-// forgotten are the tables that have a column of an account or a person and that the
-// registry does not name.
-func (n names) forgotten(all map[string][]column) (wrong []string) {
-	for name, columns := range all {
-		if n.tables[name] {
-			continue
-		}
-		for _, c := range columns {
-			if n.columns[strings.ToLower(c.Name)] {
-				wrong = append(wrong, fmt.Sprintf("the table %s has a column %s and is not registered: name it in owned.Config.Tables, or in Config.Exempt if nothing in it is an account's or a person's", c.TableName, c.Name))
-				break
-			}
-		}
-	}
-	slices.Sort(wrong)
-	return wrong
-}
-
 func has(columns []column, name string) bool {
 	return slices.ContainsFunc(columns, func(c column) bool { return strings.EqualFold(c.Name, name) })
 }
 
-// blank is the SQL of what stands in a column once it holds nothing personal, or "".
-func (c column) blank(postgres bool) string {
-	if c.Nullable {
-		return "NULL"
-	}
-	value := c.neutral(postgres)
-	if value != "" && postgres {
-		return "CAST(" + value + " AS " + c.Type + ")"
-	}
-	return value
-}
+var rawMessage = reflect.TypeFor[json.RawMessage]()
 
-func (c column) neutral(postgres bool) string {
-	is := func(parts ...string) bool {
-		return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(c.Type, p) })
-	}
-	switch {
-	case postgres && c.Category == "A":
-		return "'{}'"
-	case is("json"):
-		return "'null'"
-	case is("uuid"):
-		return "'00000000-0000-0000-0000-000000000000'"
-	case is("bytea"):
-		return "''"
-	case is("blob"):
-		return "x''"
-	case is("bool"):
-		return "FALSE"
-	case is("timestamp", "datetime"):
-		return "'1970-01-01 00:00:00+00:00'"
-	case c.Type == "date":
-		return "'1970-01-01'"
-	case postgres && c.Category == "N", !postgres && is("int", "real", "doub", "floa", "num", "dec"):
-		return "0"
-	case postgres && c.Category == "S", !postgres && is("char", "text", "clob"):
-		return "''"
-	}
-	return ""
-}
-
-// Complete compares the registry with the database: every table with a column named
-// like that of an account or a person is registered, a lookup or exempt, and every
-// column that the registry names is there. It returns ErrIncomplete with all that is
-// missing. Export and Erase ask the same first. For a host's tests, and for its start:
-// a table that was added and not registered is found before it is missed.
-func (k *Keeper) Complete(ctx context.Context, db bun.IDB) error {
-	_, err := k.resolve(ctx, db)
-	return err
+// isJSON reports that the model says of a column that it holds JSON.
+func isJSON(f *schema.Field) bool {
+	return f.IndirectType == rawMessage || strings.HasPrefix(strings.ToLower(f.CreateTableSQLType), "json")
 }

@@ -6,12 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"reflect"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/uptrace/bun/schema"
 )
 
 // field is a column as an export writes it.
@@ -32,17 +29,10 @@ const (
 	day
 )
 
-var rawMessage = reflect.TypeFor[json.RawMessage]()
-
-// newField goes by the database's type. SQLite keeps JSON as text: there the model
-// says it.
-func newField(c column, st *schema.Table) field {
+// newField goes by the column's type.
+func newField(c column) field {
 	f := field{name: string(appendText(nil, c.Name)) + ":"}
 	typ := c.Type
-	if m := st.FieldMap[c.Name]; m != nil && strings.HasPrefix(typ, "text") &&
-		(m.IndirectType == rawMessage || strings.HasPrefix(strings.ToLower(m.CreateTableSQLType), "json")) {
-		typ = "json"
-	}
 	is := func(prefixes ...string) bool {
 		for _, p := range prefixes {
 			if strings.HasPrefix(typ, p) && !strings.HasSuffix(typ, "]") {
@@ -52,7 +42,7 @@ func newField(c column, st *schema.Table) field {
 		return false
 	}
 	switch {
-	case is("json"):
+	case c.JSON:
 		f.sort = inJSON
 	case is("bytea", "blob") || typ == "":
 		f.sort = inBytes

@@ -2,7 +2,6 @@ package retention
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,11 +9,9 @@ import (
 	"time"
 
 	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/schema"
 
 	"github.com/quitrent/quitrent/internal/tx"
 	"github.com/quitrent/quitrent/tenancy"
-	"github.com/quitrent/quitrent/tenancy/owned"
 )
 
 // Erase says goodbye to a closed account for good.
@@ -79,12 +76,19 @@ var errUndo = errors.New("retention: a dry run is undone")
 // for an actor that is neither operator nor system; tenancy.ErrInvalid without a
 // reason; tenancy.ErrNoAccount; and ErrIncomplete before anything is deleted.
 func (k *Keeper) Erase(ctx context.Context, db bun.IDB, e Erase) (Report, error) {
-	return k.erase(ctx, db, e, nil)
+	return k.erase(ctx, db, e, occasion{})
 }
 
-// erase is Erase, or, with the tombstone of an earlier one, its repetition: the holds
-// that a backup brought back were lifted by then.
-func (k *Keeper) erase(ctx context.Context, db bun.IDB, e Erase, again *Tombstone) (Report, error) {
+// occasion is what makes an erasure other than the one that was asked for.
+type occasion struct {
+	// purge leaves alone what is erased already.
+	purge bool
+	// again is the tombstone of an earlier erasure, which a backup undid. The holds
+	// that came back with it were lifted by then.
+	again *Tombstone
+}
+
+func (k *Keeper) erase(ctx context.Context, db bun.IDB, e Erase, o occasion) (Report, error) {
 	line := tenancy.Audit{Account: e.Account, Actor: e.Actor, Action: "retention.erase", Reason: e.Reason}
 	if err := validate(line); err != nil {
 		return Report{}, err
@@ -98,7 +102,7 @@ func (k *Keeper) erase(ctx context.Context, db bun.IDB, e Erase, again *Tombston
 		if err != nil {
 			return err
 		}
-		if err := k.mayErase(ctx, db, account, e.Actor, again); err != nil {
+		if err := k.mayErase(ctx, db, account, e.Actor, o); err != nil {
 			return err
 		}
 		tables, err := k.resolve(ctx, db)
@@ -109,9 +113,9 @@ func (k *Keeper) erase(ctx context.Context, db bun.IDB, e Erase, again *Tombston
 		if err != nil {
 			return err
 		}
-		run := erasure{keeper: k, rows: k.tables.For(across, db), account: e.Account, postgres: isPostgres(db)}
+		run := erasure{keeper: k, rows: k.tables.For(across, db), account: account, postgres: isPostgres(db)}
 		report = Report{Account: e.Account, At: k.now(), DryRun: e.DryRun}
-		if report.Persons, err = run.persons(across, again); err != nil {
+		if report.Persons, err = run.persons(across, o.again); err != nil {
 			return err
 		}
 		if report.Tables, err = run.all(across, tables, report.Persons); err != nil {
@@ -133,18 +137,17 @@ func (k *Keeper) erase(ctx context.Context, db bun.IDB, e Erase, again *Tombston
 
 // mayErase refuses before anything is touched; what is left to refuse, MarkErased
 // does at the end.
-func (k *Keeper) mayErase(ctx context.Context, db bun.IDB, account tenancy.Account, actor tenancy.Actor, again *Tombstone) error {
-	switch account.Status {
-	case tenancy.StatusErased:
+func (k *Keeper) mayErase(ctx context.Context, db bun.IDB, account tenancy.Account, actor tenancy.Actor, o occasion) error {
+	switch {
+	case account.Status == tenancy.StatusErased && !o.purge:
 		return nil
-	case tenancy.StatusClosed:
-	default:
+	case account.Status != tenancy.StatusClosed:
 		return fmt.Errorf("%w: from %s to %s: close it first", tenancy.ErrTransition, account.Status, tenancy.StatusErased)
 	}
 	if actor.Kind != tenancy.ActorOperator && (account.PurgeAt.IsZero() || k.now().Before(account.PurgeAt)) {
 		return fmt.Errorf("%w: it can still be restored: only an operator erases it now", tenancy.ErrTransition)
 	}
-	if again != nil {
+	if o.again != nil {
 		return nil
 	}
 	on, err := held(ctx, db, account.ID)
@@ -172,74 +175,4 @@ func (k *Keeper) finish(ctx context.Context, db bun.IDB, account tenancy.Account
 		return err
 	}
 	return tenancy.Record(ctx, db, line)
-}
-
-// erasure is one run over the rows of one account.
-type erasure struct {
-	keeper   *Keeper
-	rows     *owned.DB // across accounts: every statement here names the account itself
-	account  tenancy.AccountID
-	postgres bool
-}
-
-// all goes through the lookups, which may refer to the tables, and then through the
-// tables, children before parents.
-func (e erasure) all(ctx context.Context, tables []table, persons []tenancy.UserID) (reports []TableReport, err error) {
-	for _, l := range e.keeper.cfg.Lookups {
-		t := table{Table: owned.Table{Account: l.Account, Keep: l.Keep}, name: l.Name}
-		r, err := e.one(ctx, t, nil)
-		if err != nil {
-			return nil, fmt.Errorf("retention: erasing %s: %w", t.name, err)
-		}
-		reports = append(reports, r)
-	}
-	for _, t := range slices.Backward(tables) {
-		r, err := e.one(ctx, t, persons)
-		if err != nil {
-			return nil, fmt.Errorf("retention: erasing %s: %w", t.name, err)
-		}
-		reports = append(reports, r)
-	}
-	return reports, nil
-}
-
-// one erases the rows of one table: the account's, or those of the persons.
-func (e erasure) one(ctx context.Context, t table, persons []tenancy.UserID) (TableReport, error) {
-	report := TableReport{Table: t.name}
-	if t.User == "" {
-		return report, e.some(ctx, t, bun.SafeQuery("? = ?", bun.Ident(t.Account), e.account), &report)
-	}
-	for some := range slices.Chunk(persons, 1000) {
-		if err := e.some(ctx, t, bun.SafeQuery("? IN (?)", bun.Ident(t.User), bun.List(some)), &report); err != nil {
-			return report, err
-		}
-	}
-	return report, nil
-}
-
-func (e erasure) some(ctx context.Context, t table, whose schema.QueryAppender, report *TableReport) error {
-	if !t.Keep {
-		res, err := e.rows.NewRaw("DELETE FROM ? WHERE ?", bun.Ident(t.name), whose).Exec(ctx)
-		return count(&report.Deleted, res, err)
-	}
-	var kept int64
-	if err := e.rows.NewRaw("SELECT COUNT(*) FROM ? WHERE ?", bun.Ident(t.name), whose).Scan(ctx, &kept); err != nil {
-		return err
-	}
-	report.Kept += kept
-	blanks := blanks{columns: t.personal(), postgres: e.postgres}
-	if len(blanks.columns) == 0 {
-		return nil
-	}
-	res, err := e.rows.NewRaw("UPDATE ? SET ? WHERE ? AND (?)", bun.Ident(t.name), assignments{blanks}, whose, remains{blanks}).Exec(ctx)
-	return count(&report.Blanked, res, err)
-}
-
-func count(to *int64, res sql.Result, err error) error {
-	if err != nil {
-		return err
-	}
-	n, err := res.RowsAffected()
-	*to += n
-	return err
 }

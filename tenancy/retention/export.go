@@ -142,7 +142,7 @@ func (x exporter) table(ctx context.Context, t table, name string) (n int64, err
 		into   = make([]any, len(columns))
 	)
 	for i, c := range columns {
-		fields[i], into[i] = newField(c, t.schema), &values[i]
+		fields[i], into[i] = newField(c), &values[i]
 	}
 	rows, err := x.query(t, columns).Rows(ctx)
 	if err != nil {

@@ -17,7 +17,7 @@ func (e erasure) persons(ctx context.Context, again *Tombstone) ([]tenancy.UserI
 	ids := []tenancy.UserID{}
 	if e.postgres {
 		err := e.rows.NewRaw(`SELECT user_id FROM tenancy_users WHERE user_id IN (SELECT user_id FROM tenancy_members WHERE account_id = ?)
-			ORDER BY user_id FOR UPDATE`, e.account).Scan(ctx, &ids)
+			ORDER BY user_id FOR UPDATE`, e.account.ID).Scan(ctx, &ids)
 		if err != nil {
 			return nil, err
 		}
@@ -26,7 +26,7 @@ func (e erasure) persons(ctx context.Context, again *Tombstone) ([]tenancy.UserI
 	err := e.rows.NewRaw(`SELECT m.user_id FROM tenancy_members AS m WHERE m.account_id = ? AND NOT EXISTS (
 			SELECT 1 FROM tenancy_members AS o JOIN tenancy_accounts AS a ON a.account_id = o.account_id
 			WHERE o.user_id = m.user_id AND o.account_id <> m.account_id AND a.status <> 'erased')
-		ORDER BY m.user_id`, e.account).Scan(ctx, &ids)
+		ORDER BY m.user_id`, e.account.ID).Scan(ctx, &ids)
 	if err != nil {
 		return nil, err
 	}

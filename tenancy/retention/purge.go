@@ -73,13 +73,14 @@ func (k *Keeper) purgeAccounts(ctx context.Context, db *bun.DB, out *Purged) (fa
 			return append(failed, err)
 		}
 		for _, account := range due {
-			_, err := k.Erase(ctx, db, Erase{Account: account.ID, Actor: purger, Reason: "the time in which it could be restored is over"})
+			e := Erase{Account: account.ID, Actor: purger, Reason: "the time in which it could be restored is over"}
+			_, err := k.erase(ctx, db, e, occasion{purge: true})
 			switch {
 			case err == nil:
 				out.Erased = append(out.Erased, account.ID)
 			case errors.Is(err, ErrLegalHold):
 				out.Held = append(out.Held, account.ID)
-			case errors.Is(err, tenancy.ErrTransition): // it was restored meanwhile
+			case errors.Is(err, tenancy.ErrTransition): // restored meanwhile, or erased by another process
 			case ctx.Err() != nil:
 				return append(failed, ctx.Err())
 			default:

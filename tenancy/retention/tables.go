@@ -50,6 +50,9 @@ func ownLookups() []owned.Lookup {
 // exempt are the library's tables that name accounts and outlast them.
 var exempt = []string{"tenancy_tombstones"}
 
+// outbox are the tables of the facts: the one that an erasure leaves is delivered.
+var outbox = map[string]bool{"tenancy_events": true, "tenancy_deliveries": true}
+
 // The models of tenancy's tables, as far as their rows have to be found and read:
 // their keys, and which columns hold JSON where the database does not say so.
 type (

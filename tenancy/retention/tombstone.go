@@ -133,5 +133,5 @@ func (k *Keeper) replay(ctx context.Context, db bun.IDB, r Replay, stone Tombsto
 			return Report{}, err
 		}
 	}
-	return k.erase(ctx, db, Erase{Account: stone.Account, Actor: r.Actor, Reason: r.Reason}, &stone)
+	return k.erase(ctx, db, Erase{Account: stone.Account, Actor: r.Actor, Reason: r.Reason}, occasion{again: &stone})
 }
