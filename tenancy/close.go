@@ -44,9 +44,9 @@ type Restore struct {
 // Restore makes a closed account again what it was, with its members, its API keys
 // and every end it had: a suspended one comes back suspended, and a trial that is
 // over by now is over. Where nothing says what it was, it comes back cancelled. An
-// account that is not closed stays as it is.
+// account that is open stays as it is.
 //
-// It returns ErrTransition from Account.PurgeAt on, ErrForbidden for an actor that
+// It returns ErrTransition from Account.PurgeAt on and for an erased account, ErrForbidden for an actor that
 // is neither operator nor system, and what Change returns.
 func (a *Accounts) Restore(ctx context.Context, db bun.IDB, r Restore) (Account, error) {
 	return a.step(ctx, db, r.Account, r)

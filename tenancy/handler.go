@@ -8,16 +8,30 @@ import (
 	"github.com/quitrent/quitrent/internal/problem"
 )
 
-// Handler serves an account to itself, behind a middleware that enters it:
+// Handler serves an account to itself, behind a middleware that enters it. Enter it
+// with SignIn, so that people can be put out while the account owes money:
 //
-//	GET  /account
-//	POST /account/close   {"reason": "…"}
+//	GET    /account
+//	POST   /account/close                                 {"reason": "…"}
+//	GET    /account/members                               {"members": […]}, with names and addresses
+//	PUT    /account/members/{user}/roles                  {"roles": ["editor"], "reason": "…"}
+//	PUT    /account/members/{user}/objects/{kind}/{id}    {"roles": ["editor"], "reason": "…"}
+//	DELETE /account/members/{user}                        removes a member; anybody may leave
+//	GET    /account/ownership                             the open offer
+//	POST   /account/ownership                             {"user": "…", "reason": "…"} offers
+//	POST   /account/ownership/accept                      {"reason": "…"}
+//	DELETE /account/ownership                             declines the offer, or withdraws it
+//
+// The list takes members.read, as does an offer for those it was not made to; the
+// others ask for what their verbs do. An API key may only GET /account.
 //
 // Closing is for the owner and needs an entry for SignIn|Pay, which also a suspended
 // or an unpaid account has left; a route that enters for less answers with
 // ErrForbidden.
 func (a *Accounts) Handler(db *bun.DB) http.Handler {
 	mux := problem.NewMux(a.cfg.OnError)
+	a.people(mux, db)
+	a.ownerships(mux, db)
 	mux.Route("GET /account", func(w http.ResponseWriter, r *http.Request) error {
 		account, err := a.Get(r.Context(), db, From(r.Context()).Account)
 		if err != nil {

@@ -163,7 +163,11 @@ func (acc *Account) restore(actor Actor, at time.Time) error {
 	if err := runsTheService(actor); err != nil {
 		return err
 	}
-	if acc.Status != StatusClosed {
+	switch acc.Status {
+	case StatusClosed:
+	case StatusErased:
+		return fmt.Errorf("%w: it is %s", ErrTransition, acc.Status)
+	default:
 		return nil
 	}
 	if !acc.PurgeAt.IsZero() && !at.Before(acc.PurgeAt) {
