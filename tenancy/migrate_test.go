@@ -163,7 +163,7 @@ func TestMigrations_IDsAreInTheirOrderUnderEveryCollation(t *testing.T) {
 	var got []string
 	err := db.NewRaw(`SELECT table_name || '.' || column_name FROM information_schema.columns
 		WHERE table_schema = current_schema() AND collation_name = 'C' ORDER BY 1`).Scan(t.Context(), &got)
-	want := []string{"tenancy_audit.audit_id", "tenancy_deliveries.event_id", "tenancy_events.event_id", "tenancy_invitation_tokens.invitation_id", "tenancy_invitations.invitation_id", "tenancy_legal_holds.hold_id"}
+	want := []string{"tenancy_audit.audit_id", "tenancy_audit_seals.audit_id", "tenancy_deliveries.event_id", "tenancy_events.event_id", "tenancy_invitation_tokens.invitation_id", "tenancy_invitations.invitation_id", "tenancy_legal_holds.hold_id"}
 	if d := cmp.Diff(want, got); d != "" || err != nil {
 		t.Errorf("(-want +got):\n%s%v", d, err)
 	}
