@@ -391,13 +391,7 @@ func TestM13_AMemberAddedElsewhereMeanwhileStaysAPerson(t *testing.T) {
 		}
 		reports <- r
 	}()
-	for number(t, w.db, "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == 0 {
-		select {
-		case r := <-reports:
-			t.Fatalf("it did not wait: %v", r.Persons)
-		default:
-		}
-	}
+	awaitLock(t, w.db, reports)
 	if err := adding.Commit(); err != nil {
 		t.Fatal(err)
 	}

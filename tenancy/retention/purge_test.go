@@ -150,6 +150,45 @@ func TestM13_ADeletedRowIsRestoredAndItsNameReused(t *testing.T) {
 	})
 }
 
+// On SQLite one of the two comes first.
+func TestM13_ARowThatIsRestoredMeanwhileStays(t *testing.T) {
+	w := newWorld(t, dbtest.Postgres(t, migrate))
+	ada, _ := w.register(t, "ada@example.com")
+	db := w.plainly(t)
+	exec(t, db, "INSERT INTO sites (account_id, id, slug, deleted_at) VALUES (?, '1', 'a', ?)", ada, t0.Add(-2*retention.DefaultRowRetention))
+	restoring, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = restoring.Rollback() }()
+	exec(t, restoring, "UPDATE sites SET deleted_at = NULL")
+	done := make(chan error, 1)
+	go func() {
+		_, err := w.keeper.Purge(t.Context(), w.db)
+		done <- err
+	}()
+	awaitLock(t, db, done)
+	if err := restoring.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, "purge", <-done, nil)
+	if n := number(t, db, "SELECT COUNT(*) FROM sites WHERE deleted_at IS NULL"); n != 1 {
+		t.Error("it is gone")
+	}
+}
+
+// awaitLock returns when somebody waits for a lock, and fails when done is first.
+func awaitLock[T any](t *testing.T, db bun.IDB, done <-chan T) {
+	t.Helper()
+	for number(t, db, "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == 0 {
+		select {
+		case r := <-done:
+			t.Fatalf("it did not wait: %v", r)
+		default:
+		}
+	}
+}
+
 func TestM13_PurgeGoesOnAfterAFailure(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ada, user := w.register(t, "ada@example.com")
