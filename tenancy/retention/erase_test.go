@@ -107,7 +107,7 @@ func (w *world) fill(t *testing.T, account tenancy.AccountID, owner tenancy.User
 		"INSERT INTO sites (account_id, id, slug, deleted_at) VALUES (?0, '1', 'a', NULL), (?0, '2', 'b', ?2)",
 		"INSERT INTO sectors (account_id, id, site_id, above) VALUES (?0, '1', '1', NULL), (?0, '2', '2', '1')",
 		`INSERT INTO receipts (account_id, id, amount, name, note, address, scan, phone, minor, born_at) VALUES (?0, '1', 5, '', NULL, 'null', '', 4711, TRUE, ?2),
-			(?0, '2', 5, '', NULL, 'null', '', 0, FALSE, ?2)`,
+			(?0, '2', 5, '', NULL, 'null', '', 0, FALSE, ?2), (?0, '3', 5, '', NULL, 'null', '', 4711, FALSE, ?2)`,
 		"INSERT INTO profiles (person, bio) VALUES (?1, '')",
 	} {
 		exec(t, db, q, account, owner, t0)
@@ -142,7 +142,7 @@ func (w *world) fill(t *testing.T, account tenancy.AccountID, owner tenancy.User
 			t.Fatalf("%s: no row to put a canary into, %v", place, err)
 		}
 	}
-	exec(t, db, "UPDATE receipts SET name = '', note = NULL, address = 'null', scan = '', born_at = '1970-01-01 00:00:00+00:00' WHERE id = '2'")
+	exec(t, db, "UPDATE receipts SET name = '', note = NULL, address = 'null', scan = '', born_at = '1970-01-01 00:00:00+00:00' WHERE id IN ('2', '3')")
 }
 
 func ownerOf(t *testing.T, db bun.IDB, account tenancy.AccountID) (owner tenancy.UserID) {
@@ -194,7 +194,7 @@ func TestM13_ErasureLeavesNothingPersonalAnywhere(t *testing.T) {
 			"tenancy_accounts": 1, "tenancy_users": 1, "tenancy_audit": counts(before, ada, adaUser)["tenancy_audit"] + 2, "tenancy_audit_seals": 1,
 			"tenancy_events": 1, "tenancy_deliveries": 1, "tenancy_tombstones": 1, // of the erasure itself
 			"credits_accounts": 1, "credits_grants": 1, "credits_entries": 1, "credits_splits": 1, "credits_keys": 1,
-			"billing_accounts": 1, "billing_subscriptions": 1, "billing_transfers": 1, "billing_references": 1, "receipts": 2,
+			"billing_accounts": 1, "billing_subscriptions": 1, "billing_transfers": 1, "billing_references": 1, "receipts": 3,
 		}
 		diff(t, "what is kept", want, kept)
 
@@ -203,7 +203,7 @@ func TestM13_ErasureLeavesNothingPersonalAnywhere(t *testing.T) {
 			got[r.Table] = r
 		}
 		for _, r := range []retention.TableReport{
-			{Table: "sites", Deleted: 2}, {Table: "sectors", Deleted: 2}, {Table: "receipts", Kept: 2, Blanked: 1},
+			{Table: "sites", Deleted: 2}, {Table: "sectors", Deleted: 2}, {Table: "receipts", Kept: 3, Blanked: 2},
 			{Table: "profiles", Deleted: 1}, {Table: "authn_passwords", Deleted: 1}, {Table: "authn_key_ids", Deleted: 1},
 			{Table: "tenancy_users", Kept: 1, Blanked: 1}, {Table: "tenancy_accounts", Kept: 1, Blanked: 1}, {Table: "tenancy_members", Deleted: 1},
 			{Table: "billing_transfers", Kept: 1, Blanked: 1}, {Table: "credits_entries", Kept: 1}, {Table: "tenancy_legal_holds", Deleted: 1},
@@ -221,6 +221,9 @@ func TestM13_ErasureLeavesNothingPersonalAnywhere(t *testing.T) {
 		blank.AccountID = ada
 		if d := cmp.Diff(blank, receipt, cmp.Transformer("bytes", func(b []byte) string { return string(b) })); d != "" {
 			t.Error(d)
+		}
+		if n := number(t, db, "SELECT COUNT(*) FROM receipts WHERE account_id = ? AND note IS NOT NULL", ada); n != 0 {
+			t.Errorf("%d notes that may be NULL and are not", n)
 		}
 		if w.status(t, ada) != tenancy.StatusErased {
 			t.Error(w.status(t, ada))
