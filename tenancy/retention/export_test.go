@@ -294,8 +294,8 @@ func TestM13_AnExportThatFailsHalfwayBreaksOff(t *testing.T) {
 		ctx, cancel := context.WithCancel(ctx)
 		rec := httptest.NewRecorder()
 		defer func() {
-			if p := recover(); p != http.ErrAbortHandler {
-				t.Errorf("it ended with %v", p)
+			if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) {
+				t.Errorf("it ended with %v", err)
 			}
 			if _, err := zip.NewReader(bytes.NewReader(rec.Body.Bytes()), int64(rec.Body.Len())); !errors.Is(err, zip.ErrFormat) {
 				t.Error(err)

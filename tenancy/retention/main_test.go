@@ -203,16 +203,6 @@ func (w *world) status(t *testing.T, account tenancy.AccountID) tenancy.Status {
 	return a.Status
 }
 
-// across may name any table in its statements.
-func (w *world) across(t *testing.T) context.Context {
-	t.Helper()
-	ctx, err := w.accounts.System(t.Context(), w.db, job, "a test looks at everything")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ctx
-}
-
 // plainly is the same database without the guard, for what happens behind its back.
 func (w *world) plainly(t *testing.T) *bun.DB {
 	t.Helper()
