@@ -1,4 +1,4 @@
-# make test    everything, with PostgreSQL and Redis, under the race detector
+# make test    everything, with PostgreSQL, PgBouncer and Redis, under the race detector
 # make lint    the rules of .golangci.yml and internal/sqltext, vet, gofmt, a tidy go.mod
 # make fuzz    every fuzz test for FUZZTIME (30s)
 #

@@ -57,6 +57,12 @@
 //
 // Keys.Verify refuses all else before it asks the database.
 //
+// # Who may do what with keys
+//
+// Keys.Handler serves members who hold tenancy.PermKeysManage: the owner, admins and
+// developers, and whom Config.Roles of tenancy gives it to. Issue and Revoke ask for
+// no permission: a program that calls them decides for whom.
+//
 // # What is stored
 //
 // Of a key, HMAC-SHA256 of everything before its checksum, under a Pepper that is

@@ -12,11 +12,14 @@ import (
 	"github.com/quitrent/quitrent/tenancy"
 )
 
-// Handler serves an account's keys to the people in it, behind a middleware that
-// enters it with tenancy.SignIn: whoever may sign in may see and revoke keys, also
+// Handler serves an account's keys to the people in it who hold tenancy.PermKeysManage
+// (the owner, admins and developers), behind a middleware that enters it with
+// tenancy.SignIn: they may see and revoke keys whatever the account's status, also
 // when the trial is over and a key has leaked. To make one, the account must be able
-// to do tenancy.MintKeys. A context that was entered without SignIn, as every one of
-// a key is, gets tenancy.ErrForbidden.
+// to do tenancy.MintKeys. Everybody else gets tenancy.ErrForbidden, and so does a
+// context that was entered without SignIn, as every one of a key is. What a member
+// holds is read with each request: a demotion counts at once. A host that keeps its
+// members in its own tables brings a tenancy.Config.MemberLoader.
 //
 //	GET    /keys       {"keys": […], "next": "…"}, newest first; ?limit= (1 to 500) and
 //	                   ?before= (the next of the page before; the last page has none)
@@ -29,6 +32,9 @@ func (k *Keys) Handler(db *bun.DB) http.Handler {
 			scope := tenancy.From(r.Context())
 			if scope.Capability&tenancy.SignIn == 0 {
 				return tenancy.ErrForbidden
+			}
+			if err := k.accounts.Can(r.Context(), db, tenancy.PermKeysManage); err != nil {
+				return err
 			}
 			return do(w, r, scope)
 		})

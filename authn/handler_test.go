@@ -155,6 +155,56 @@ func TestHandler_Refusals(t *testing.T) {
 	})
 }
 
+// A member sees, mints and revokes keys as far as its roles reach now.
+func TestM9_Handler_KeysAreForThoseWhoManageThem(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		ada := h.register(t, "ada@example.com")
+		bob := h.register(t, "bob@example.com") // an owner elsewhere, which helps nobody here
+		own := h.issue(t, ada)
+		server := h.passwords.Middleware(h.db, tenancy.SignIn)(h.keys.Handler(h.db))
+		headers := []string{"Authorization", basic("bob@example.com", goodPassword), "X-Account-ID", string(ada.Account.ID)}
+		requests := func() []*http.Request {
+			return []*http.Request{
+				request("GET", "/keys", "", headers...),
+				request("POST", "/keys", `{"name":"x"}`, headers...),
+				request("DELETE", "/keys/"+string(own.Key.ID), "", headers...),
+			}
+		}
+		if _, err := h.accounts.AddMember(t.Context(), h.db, tenancy.AddMember{
+			Account: ada.Account.ID, User: bob.User.ID, Actor: userOf(ada),
+			Roles:   []tenancy.Role{tenancy.RoleViewer},
+			Objects: []tenancy.ObjectRole{{Object: tenancy.Object{Kind: "site", ID: "1"}, Role: tenancy.RoleDeveloper}},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			role tenancy.Role
+			may  bool
+		}{
+			{tenancy.RoleViewer, false}, {tenancy.RoleEditor, false}, {tenancy.RoleDeveloper, true},
+			{tenancy.RoleViewer, false}, {tenancy.RoleAdmin, true}, {tenancy.RoleEditor, false},
+		} {
+			if _, err := h.accounts.SetRoles(t.Context(), h.db, tenancy.SetRoles{
+				Account: ada.Account.ID, User: bob.User.ID, Roles: []tenancy.Role{c.role}, Actor: userOf(ada),
+			}); err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range requests() {
+				refused := func() {
+					if w := serve(server, r); w.Code != 403 || code(t, w) != "forbidden" {
+						t.Errorf("%s %s as %s: %d %s", r.Method, r.URL, c.role, w.Code, w.Body)
+					}
+				}
+				if !c.may {
+					h.unchanged(t, string(c.role), refused)
+				} else if w := serve(server, r); w.Code/100 != 2 {
+					t.Errorf("%s %s as %s: %d %s", r.Method, r.URL, c.role, w.Code, w.Body)
+				}
+			}
+		}
+	})
+}
+
 type signUpAnswer struct {
 	Account     tenancy.Account `json:"account"`
 	User        tenancy.User    `json:"user"`

@@ -57,7 +57,8 @@ func TestReadme_TheServingRoleServesAndRewritesNothing(t *testing.T) {
 	if err := billing.Migrate(t.Context(), db); err != nil {
 		t.Error(err)
 	}
-	serve(t, db)
+	serve(t, db, "ada")
+	creditstest.RequireSound(t, credits.New(credits.Config{}), db, "")
 	for _, table := range []string{"credits_entries", "credits_splits", "tenancy_events", "tenancy_audit"} {
 		for _, statement := range []string{"UPDATE " + table + " SET account_id = account_id", "DELETE FROM " + table} {
 			if _, err := db.Exec(statement); err == nil || !strings.Contains(err.Error(), "permission denied") {
@@ -68,8 +69,8 @@ func TestReadme_TheServingRoleServesAndRewritesNothing(t *testing.T) {
 }
 
 // serve does what a process does that serves: sign-up, keys, spending, paying,
-// suspending, members, events.
-func serve(t *testing.T, db *bun.DB) {
+// suspending, members, events. It may be called at once for several people.
+func serve(t *testing.T, db *bun.DB, who string) {
 	t.Helper()
 	ctx := t.Context()
 	must := func(_ any, err error) {
@@ -89,13 +90,15 @@ func serve(t *testing.T, db *bun.DB) {
 	must(subscriptions, err)
 	must(accounts.Ensure(ctx, db, catalogue.Plans()...))
 	passwords := authn.NewPasswords(accounts, authn.PasswordConfig{})
-	ada, err := passwords.Register(ctx, db, tenancy.Register{Name: "Ada", Email: "ada@example.com"}, "correct-horse-battery")
+	ada, err := passwords.Register(ctx, db, tenancy.Register{Name: who, Email: who + "@example.com"}, "correct-horse-battery")
 	must(ada, err)
 	account, self := ada.Account.ID, tenancy.Actor{Kind: tenancy.ActorUser, ID: string(ada.User.ID)}
-	must(passwords.SignIn(ctx, db, "ada@example.com", "correct-horse-battery"))
+	must(passwords.SignIn(ctx, db, who+"@example.com", "correct-horse-battery"))
 	key, err := keys.Issue(ctx, db, authn.Issue{Account: account, Name: "first", Actor: self})
 	must(key, err)
 	must(keys.Verify(ctx, db, key.Secret, tenancy.Use))
+	must(accounts.Enter(ctx, db, account, self, tenancy.Use))
+	must(ledger.Grant(ctx, db, credits.Grant{Account: account, Amount: 7, Key: "gift"}))
 	spent, err := ledger.Deduct(ctx, db, credits.Deduct{Account: account, Amount: 10, Key: "work"})
 	must(spent, err)
 	must(ledger.Deduct(ctx, db, credits.Deduct{Account: account, Amount: 10, Key: "work"}))
@@ -104,7 +107,7 @@ func serve(t *testing.T, db *bun.DB) {
 	must(transfer, err)
 	operator := tenancy.Actor{Kind: tenancy.ActorOperator, ID: "desk"}
 	must(subscriptions.ConfirmTransfer(ctx, db, billing.ConfirmTransfer{Reference: transfer.Reference, Actor: operator}))
-	bob, err := accounts.CreateUser(ctx, db, tenancy.CreateUser{Name: "Bob", Email: "bob@example.com"})
+	bob, err := accounts.CreateUser(ctx, db, tenancy.CreateUser{Name: "Bob", Email: "bob." + who + "@example.com"})
 	must(bob, err)
 	must(accounts.AddMember(ctx, db, tenancy.AddMember{Account: account, User: bob.ID, Roles: []tenancy.Role{tenancy.RoleViewer}, Actor: self}))
 	must(nil, accounts.RemoveMember(ctx, db, tenancy.RemoveMember{Account: account, User: bob.ID, Actor: self}))
@@ -113,8 +116,8 @@ func serve(t *testing.T, db *bun.DB) {
 	must(keys.Revoke(ctx, db, authn.Revoke{Account: account, Key: key.Key.ID, Actor: self}))
 	must(subscriptions.LapseDue(ctx, db))
 	must(accounts.DeliverDue(ctx, db))
-	creditstest.RequireSound(t, ledger, db, "")
-	creditstest.RequireBalance(t, ledger, db, account, 3_000)
+	creditstest.RequireSound(t, ledger, db, account)
+	creditstest.RequireBalance(t, ledger, db, account, 3_007)
 
 	run, stop := context.WithCancel(ctx)
 	stop()

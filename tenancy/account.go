@@ -70,6 +70,12 @@ type Account struct {
 	State
 	// SuspendedFrom is what Resume gives a suspended account back.
 	SuspendedFrom Status `json:"suspended_from,omitzero"`
+	// ClosedFrom is what Restore gives a closed account back.
+	ClosedFrom Status    `json:"closed_from,omitzero"`
+	ClosedAt   time.Time `json:"closed_at,omitzero"`
+	// PurgeAt is when a closed account can be restored no more and is erased. Zero:
+	// an older version closed it, and it waits until Close is called again.
+	PurgeAt time.Time `json:"purge_at,omitzero"`
 	// Plan is the slug of the account's plan.
 	Plan string `json:"plan"`
 	// Owner is the one user who holds the role owner.

@@ -33,6 +33,10 @@ type Config struct {
 	// one that is not a sentinel of this library with 503 and no text.
 	BeforeRegister func(ctx context.Context, r Register) error
 
+	// Retention is how long a closed account can be restored before it is erased.
+	// Default: DefaultRetention; a negative one is no time at all.
+	Retention time.Duration
+
 	// OnRegister runs in the registration's transaction, in order, after the
 	// account, its owner and its plan are written: credits.Ledger.OnRegister seeds
 	// the trial's credits here. An error undoes the registration. A transaction may
@@ -42,6 +46,21 @@ type Config struct {
 	// Loader replaces the tables of this package for a host that keeps accounts in
 	// its own. Then only Enter, Load, Middleware, Refuse and Run are of use.
 	Loader Loader
+
+	// MemberLoader finds the roles of a user in an account, for a host with a Loader
+	// that keeps its members in tables of its own too. Then Can, CanUser and Require
+	// know roles on the account only, and Visible shows a user nothing.
+	MemberLoader func(ctx context.Context, db bun.IDB, account AccountID, user UserID) ([]Role, error)
+
+	// Roles adds roles of the host's own, and permissions of the host's own to the
+	// roles of this package: {"accountant": {PermBillingRead}, RoleEditor: {"sites.publish"}}.
+	// It takes none away. The owner holds every permission that is named. A role that
+	// is not here any more stays with its members and holds nothing. New panics where
+	// a name is none.
+	Roles map[Role][]Permission
+
+	// OfferLifetime is how long an offer of the ownership is open. Default: 7 days.
+	OfferLifetime time.Duration
 
 	// Deliver receives the events of the outbox while Run runs, at least once each,
 	// those of one account in the order that the package comment promises. An error
@@ -61,6 +80,7 @@ type Config struct {
 // any number of goroutines.
 type Accounts struct {
 	cfg    Config
+	policy *policy
 	holder string // names this process in leases
 }
 
@@ -69,13 +89,20 @@ func New(cfg Config) *Accounts {
 	if cfg.TrialPlan == "" {
 		cfg.TrialPlan = DefaultTrialPlan
 	}
+	if cfg.OfferLifetime <= 0 {
+		cfg.OfferLifetime = 7 * 24 * time.Hour
+	}
+	if cfg.Retention == 0 {
+		cfg.Retention = DefaultRetention
+	}
+	cfg.Retention = max(cfg.Retention, 0)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
 	if cfg.OnError == nil {
 		cfg.OnError = problem.Write
 	}
-	a := &Accounts{cfg: cfg, holder: id.New("node")}
+	a := &Accounts{cfg: cfg, policy: newPolicy(cfg.Roles), holder: id.New("node")}
 	if a.cfg.Loader == nil {
 		a.cfg.Loader = load
 	}

@@ -3,29 +3,12 @@ package tenancy
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"slices"
 	"time"
 
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/internal/tx"
 )
-
-// moves are the legal changes of status. Everything else is refused.
-var moves = map[Status][]Status{
-	StatusTrial:          {StatusActive, StatusPastDue, StatusPendingPayment, StatusSuspended, StatusCancelled, StatusClosed},
-	StatusActive:         {StatusPastDue, StatusPendingPayment, StatusSuspended, StatusCancelled, StatusClosed},
-	StatusPastDue:        {StatusActive, StatusSuspended, StatusCancelled, StatusClosed},
-	StatusPendingPayment: {StatusTrial, StatusActive, StatusSuspended, StatusCancelled, StatusClosed},
-	StatusSuspended:      {StatusClosed}, // and back, by Resume
-	StatusCancelled:      {StatusActive, StatusPendingPayment, StatusSuspended, StatusClosed},
-	StatusClosed:         {StatusErased},
-}
-
-// CanMove reports whether an account may go from one status to another. Resume,
-// which ends a suspension, is not a move of its own.
-func CanMove(from, to Status) bool { return slices.Contains(moves[from], to) }
 
 // Change moves an account to another status, to another plan, or both.
 type Change struct {
@@ -52,73 +35,18 @@ type Change struct {
 // A suspended account stays suspended: what a payment, an expiry or its owner's
 // cancelling makes of it takes effect when an operator resumes it. Only closing
 // ends a suspension otherwise. Where nothing says what the account was before, as
-// after an import, it counts as active.
+// after an import, it counts as active. To StatusClosed it does what Close does, and
+// what is closed no Change opens.
 //
 // It returns ErrNoAccount, ErrNoPlan (also for a plan that is inactive),
-// ErrTransition for a move that CanMove refuses, and ErrInvalid when the actor is
-// missing or a trial would have no end.
+// ErrTransition for a move that CanMove refuses, ErrForbidden for one who may not
+// close, and ErrInvalid when the actor is missing or a trial would have no end.
 func (a *Accounts) Change(ctx context.Context, db bun.IDB, c Change) (Account, error) {
-	return a.change(ctx, db, "tenancy.change", c, func(row *accountRow) error {
-		if c.Plan != "" {
-			row.Plan = c.Plan
-		}
-		switch c.Status {
-		case "":
-			if !c.TrialEndsAt.IsZero() || !c.GraceEndsAt.IsZero() || !c.PaidUntil.IsZero() {
-				return fmt.Errorf("%w: an end goes with the status that it ends", ErrInvalid)
-			}
-			return nil
-		case StatusSuspended:
-			return row.suspend()
-		default:
-			return row.move(c)
-		}
-	})
+	return a.step(ctx, db, c.Account, c)
 }
 
-func (r *accountRow) move(c Change) error {
-	at := &r.Status // the status that changes
-	if r.Status == StatusSuspended && c.Status != StatusClosed {
-		at = &r.SuspendedFrom
-	}
-	from := *at
-	if from == "" && at == &r.SuspendedFrom {
-		from = StatusActive
-	}
-	if from != c.Status && !CanMove(from, c.Status) {
-		return fmt.Errorf("%w: from %s to %s", ErrTransition, from, c.Status)
-	}
-	if at == &r.Status {
-		r.SuspendedFrom = ""
-	}
-	entered := from != c.Status
-	*at, r.GraceEndsAt, r.PaidUntil = c.Status, time.Time{}, time.Time{}
-	switch c.Status {
-	case StatusTrial:
-		if !c.TrialEndsAt.IsZero() {
-			r.TrialEndsAt = utc(c.TrialEndsAt.Truncate(time.Microsecond))
-		}
-		if entered && r.TrialEndsAt.IsZero() {
-			return fmt.Errorf("%w: a trial needs an end", ErrInvalid)
-		}
-	case StatusActive:
-		r.PaidUntil = utc(c.PaidUntil.Truncate(time.Microsecond))
-	case StatusPastDue:
-		r.GraceEndsAt = utc(c.GraceEndsAt.Truncate(time.Microsecond))
-	}
-	return nil
-}
-
-// suspend keeps everything that Resume will need, a grace too.
-func (r *accountRow) suspend() error {
-	if r.Status == StatusSuspended {
-		return nil
-	}
-	if !CanMove(r.Status, StatusSuspended) {
-		return fmt.Errorf("%w: from %s to %s", ErrTransition, r.Status, StatusSuspended)
-	}
-	r.SuspendedFrom, r.Status = r.Status, StatusSuspended
-	return nil
+func (c Change) line() Audit {
+	return Audit{Account: c.Account, Actor: c.Actor, Action: "tenancy.change", Reason: c.Reason}
 }
 
 // Suspend stops an account.
@@ -132,8 +60,11 @@ type Suspend struct {
 // refused all but signing in, paying and exporting. Suspending twice changes
 // nothing. It returns what Change returns.
 func (a *Accounts) Suspend(ctx context.Context, db bun.IDB, s Suspend) (Account, error) {
-	c := Change{Account: s.Account, Actor: s.Actor, Reason: s.Reason}
-	return a.change(ctx, db, "tenancy.suspend", c, (*accountRow).suspend)
+	return a.step(ctx, db, s.Account, s)
+}
+
+func (s Suspend) line() Audit {
+	return Audit{Account: s.Account, Actor: s.Actor, Action: "tenancy.suspend", Reason: s.Reason}
 }
 
 // Resume ends a suspension.
@@ -148,51 +79,45 @@ type Resume struct {
 // returns what Change returns, and ErrTransition where nothing says what the account
 // was before: Change says it, and Resume works after that.
 func (a *Accounts) Resume(ctx context.Context, db bun.IDB, r Resume) (Account, error) {
-	c := Change{Account: r.Account, Actor: r.Actor, Reason: r.Reason}
-	return a.change(ctx, db, "tenancy.resume", c, func(row *accountRow) error {
-		if row.Status == StatusSuspended {
-			if row.SuspendedFrom == "" {
-				return fmt.Errorf("%w: nothing says what it was before: change it first", ErrTransition)
-			}
-			row.Status, row.SuspendedFrom = row.SuspendedFrom, ""
-		}
-		return nil
-	})
+	return a.step(ctx, db, r.Account, r)
 }
 
-func (a *Accounts) change(ctx context.Context, db bun.IDB, action string, c Change, apply func(*accountRow) error) (Account, error) {
-	line := Audit{Account: c.Account, Actor: c.Actor, Action: action, Reason: c.Reason}
+func (r Resume) line() Audit {
+	return Audit{Account: r.Account, Actor: r.Actor, Action: "tenancy.resume", Reason: r.Reason}
+}
+
+// step takes an account one step on, under its lock.
+func (a *Accounts) step(ctx context.Context, db bun.IDB, id AccountID, s step) (Account, error) {
+	line := s.line()
 	if err := line.Validate(); err != nil {
 		return Account{}, err
 	}
 	var out Account
 	err := tx.Join(ctx, db, func(db bun.IDB) error {
-		old, err := lockAccount(ctx, db, c.Account)
+		row, err := lockAccount(ctx, db, id)
 		if err != nil {
 			return err
 		}
-		row := old
-		if err := apply(&row); err != nil {
+		old, now := row.account(), a.now()
+		if out, err = next(old, s, now, a.cfg.Retention); err != nil || out == old {
 			return err
 		}
-		if row == old {
-			out = old.account()
-			return nil
-		}
-		if row.Plan != old.Plan {
-			if plan, err := a.Plan(ctx, db, row.Plan); err != nil {
+		if out.Plan != old.Plan {
+			if plan, err := a.Plan(ctx, db, out.Plan); err != nil {
 				return err
 			} else if !plan.Active {
 				return ErrNoPlan
 			}
 		}
-		row.UpdatedAt = a.now()
+		out.UpdatedAt = now
+		row = newAccountRow(out)
 		if _, err := db.NewUpdate().Model(&row).WherePK().Exec(ctx); err != nil {
 			return err
 		}
-		out = row.account()
-		fact := AccountChanged{From: old.Status, To: row.Status, FromPlan: old.Plan, ToPlan: row.Plan, PaidUntil: row.PaidUntil}
-		line.At = row.UpdatedAt
+		fact := AccountChanged{
+			From: old.Status, To: out.Status, FromPlan: old.Plan, ToPlan: out.Plan, PaidUntil: out.PaidUntil, PurgeAt: out.PurgeAt,
+		}
+		line.At = now
 		if line.Data, err = json.Marshal(fact); err != nil {
 			return err
 		}

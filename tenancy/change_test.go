@@ -17,7 +17,7 @@ import (
 
 // The legal moves: from a row's status to those whose letter it has, in the order
 // trial, active, past due, pending payment, suspended, cancelled (X), closed (-),
-// erased (0).
+// erased.
 var (
 	statuses = []tenancy.Status{"trial", "active", "past_due", "pending_payment", "suspended", "cancelled", "closed", "erased"}
 	moves    = []string{
@@ -27,7 +27,7 @@ var (
 		"TA..SX-.", // pending payment
 		"......-.", // suspended
 		".A.YS.-.", // cancelled
-		".......0", // closed
+		"........", // closed
 		"........", // erased
 	}
 )

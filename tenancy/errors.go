@@ -38,6 +38,7 @@ var (
 	ErrLimit        = problem.New(http.StatusPaymentRequired, "plan_limit", "the plan allows no more of these: choose a larger plan")
 	ErrWhichAccount = problem.New(http.StatusConflict, "which_account", "the user belongs to several accounts: say which one")
 	ErrLastOwner    = problem.New(http.StatusConflict, "last_owner", "an account has one owner: transfer the ownership first")
+	ErrNoOffer      = problem.New(http.StatusNotFound, "no_offer", "there is no open offer of this account's ownership: ask for a new one")
 )
 
 // ErrOutcomeUnknown says that COMMIT failed in a way that leaves open whether the

@@ -63,15 +63,26 @@ type AccountChanged struct {
 	ToPlan   string `json:"to_plan"`
 	// PaidUntil is how far the account is paid now; zero: without end.
 	PaidUntil time.Time `json:"paid_until,omitzero"`
+	// PurgeAt is when an account that is closed will be erased.
+	PurgeAt time.Time `json:"purge_at,omitzero"`
 }
 
 // EventKind implements Fact.
 func (AccountChanged) EventKind() string { return "tenancy.account_changed" }
 
+// AccountOverridden says what an account has otherwise than its plan says from now on.
+type AccountOverridden struct {
+	Overrides
+}
+
+// EventKind implements Fact.
+func (AccountOverridden) EventKind() string { return "tenancy.account_overridden" }
+
 // MemberAdded says that a user belongs to the account from now on.
 type MemberAdded struct {
-	User  UserID `json:"user"`
-	Roles []Role `json:"roles"`
+	User    UserID       `json:"user"`
+	Roles   []Role       `json:"roles"`
+	Objects []ObjectRole `json:"objects,omitempty"`
 }
 
 // EventKind implements Fact.
@@ -84,6 +95,52 @@ type MemberRemoved struct {
 
 // EventKind implements Fact.
 func (MemberRemoved) EventKind() string { return "tenancy.member_removed" }
+
+// RolesChanged says that a member holds other roles from now on.
+type RolesChanged struct {
+	User UserID `json:"user"`
+	// Object is what the roles are on; zero: the account.
+	Object Object `json:"object,omitzero"`
+	From   []Role `json:"from"`
+	To     []Role `json:"to"`
+}
+
+// EventKind implements Fact.
+func (RolesChanged) EventKind() string { return "tenancy.roles_changed" }
+
+// ObjectForgotten says that nobody holds a role on an object any more.
+type ObjectForgotten struct {
+	Object Object `json:"object"`
+}
+
+// EventKind implements Fact.
+func (ObjectForgotten) EventKind() string { return "tenancy.object_forgotten" }
+
+// OwnershipOffered says that a member may become the owner.
+type OwnershipOffered struct {
+	User      UserID    `json:"user"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// EventKind implements Fact.
+func (OwnershipOffered) EventKind() string { return "tenancy.ownership_offered" }
+
+// OwnershipDeclined says that an offer is open no more, and nothing came of it.
+type OwnershipDeclined struct {
+	User UserID `json:"user"` // to whom it was made
+}
+
+// EventKind implements Fact.
+func (OwnershipDeclined) EventKind() string { return "tenancy.ownership_declined" }
+
+// OwnershipTransferred says that an account has another owner.
+type OwnershipTransferred struct {
+	From UserID `json:"from"`
+	To   UserID `json:"to"`
+}
+
+// EventKind implements Fact.
+func (OwnershipTransferred) EventKind() string { return "tenancy.ownership_transferred" }
 
 type eventRow struct {
 	bun.BaseModel `bun:"table:tenancy_events,alias:ev"`

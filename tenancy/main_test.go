@@ -16,7 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	dbtest.Main(m, map[string]dbtest.ChildFunc{"register": registerChild})
+	dbtest.Main(m, map[string]dbtest.ChildFunc{"register": registerChild, "act": actChild, "everyone": everyoneChild, "admit": admitChild})
 }
 
 // t0 is when most tests begin. It has microseconds, which both databases keep.
@@ -26,6 +26,13 @@ var (
 	operator = tenancy.Actor{Kind: tenancy.ActorOperator, ID: "op_1"}
 	person   = tenancy.Actor{Kind: tenancy.ActorUser, ID: "usr_1"}
 )
+
+// self is the owner of what was registered.
+func self(r tenancy.Registered) tenancy.Actor { return as(r.User.ID) }
+
+func as(user tenancy.UserID) tenancy.Actor {
+	return tenancy.Actor{Kind: tenancy.ActorUser, ID: string(user)}
+}
 
 func each(t *testing.T, fn func(t *testing.T, db *bun.DB)) {
 	t.Helper()
@@ -54,6 +61,7 @@ func wantErr(t *testing.T, what string, err, want error) {
 
 var tables = []string{
 	"tenancy_plans", "tenancy_accounts", "tenancy_users", "tenancy_members", "tenancy_member_roles",
+	"tenancy_object_roles", "tenancy_ownership_offers", "tenancy_invitations", "tenancy_invitation_tokens",
 	"tenancy_events", "tenancy_deliveries", "tenancy_leases", "tenancy_audit",
 }
 

@@ -22,7 +22,7 @@ func TestAddMember_AddsRolesAuditAndEvent(t *testing.T) {
 		bob := createUser(t, db, accounts, "bob@example.com")
 		clock.Advance(time.Hour)
 		got, err := accounts.AddMember(t.Context(), db, tenancy.AddMember{
-			Account: ada.Account.ID, User: bob, Actor: person, Reason: "new colleague",
+			Account: ada.Account.ID, User: bob, Actor: self(ada), Reason: "new colleague",
 			Roles: []tenancy.Role{tenancy.RoleDeveloper, tenancy.RoleAdmin},
 		})
 		want := tenancy.Member{Account: ada.Account.ID, User: bob, Roles: []tenancy.Role{tenancy.RoleAdmin, tenancy.RoleDeveloper}, CreatedAt: clock.Now()}
@@ -39,7 +39,7 @@ func TestAddMember_AddsRolesAuditAndEvent(t *testing.T) {
 			t.Errorf("event (-want +got):\n%s", d)
 		}
 		line := tenancytest.RequireAudit(t, db, ada.Account.ID, "tenancy.add_member")
-		if line.Actor != person || line.Target != string(bob) || line.Reason != "new colleague" || !line.At.Equal(clock.Now()) {
+		if line.Actor != self(ada) || line.Target != string(bob) || line.Reason != "new colleague" || !line.At.Equal(clock.Now()) {
 			t.Errorf("audit %+v", line)
 		}
 
@@ -65,8 +65,9 @@ func TestAddMember_Refusals(t *testing.T) {
 	each(t, func(t *testing.T, db *bun.DB) {
 		accounts, _ := newAccounts(t, db, tenancy.Config{})
 		ada := tenancytest.Register(t, db, accounts, "ada@example.com")
+		eve := tenancytest.Register(t, db, accounts, "eve@example.com")
 		bob := createUser(t, db, accounts, "bob@example.com")
-		good := tenancy.AddMember{Account: ada.Account.ID, User: bob, Roles: viewer, Actor: person}
+		good := tenancy.AddMember{Account: ada.Account.ID, User: bob, Roles: viewer, Actor: self(ada)}
 		for _, c := range []struct {
 			what   string
 			change func(m *tenancy.AddMember)
@@ -78,9 +79,13 @@ func TestAddMember_Refusals(t *testing.T) {
 			{"a role twice", func(m *tenancy.AddMember) { m.Roles = []tenancy.Role{tenancy.RoleViewer, tenancy.RoleViewer} }, tenancy.ErrInvalid},
 			{"a second owner", func(m *tenancy.AddMember) { m.Roles = []tenancy.Role{tenancy.RoleOwner} }, tenancy.ErrInvalid},
 			{"owner among others", func(m *tenancy.AddMember) { m.Roles = []tenancy.Role{tenancy.RoleOwner, tenancy.RoleAdmin} }, tenancy.ErrInvalid},
+			{"a stranger", func(m *tenancy.AddMember) { m.Actor = person }, tenancy.ErrForbidden},
 			{"no actor", func(m *tenancy.AddMember) { m.Actor = tenancy.Actor{} }, tenancy.ErrInvalid},
 			{"no account", func(m *tenancy.AddMember) { m.Account = "acc_none" }, tenancy.ErrNoAccount},
 			{"no account's id", func(m *tenancy.AddMember) { m.Account = "" }, tenancy.ErrNoAccount},
+			{"somebody of another account", func(m *tenancy.AddMember) { m.Actor = self(eve) }, tenancy.ErrForbidden},
+			{"a key", func(m *tenancy.AddMember) { m.Actor = key }, tenancy.ErrForbidden},
+			{"somebody of a kind nobody knows", func(m *tenancy.AddMember) { m.Actor = tenancy.Actor{Kind: "god", ID: "1"} }, tenancy.ErrForbidden},
 			{"no user", func(m *tenancy.AddMember) { m.User = "usr_none" }, tenancy.ErrNoUser},
 			{"no user's id", func(m *tenancy.AddMember) { m.User = "" }, tenancy.ErrNoUser},
 			{"the owner again", func(m *tenancy.AddMember) { m.User = ada.User.ID }, tenancy.ErrMemberThere},
@@ -110,7 +115,7 @@ func TestAddMember_TheLastSeatIsTakenOnce(t *testing.T) {
 			users[i] = createUser(t, db, accounts, fmt.Sprintf("user%d@example.com", i))
 		}
 		errs := dbtest.Together(len(users), func(i int) error {
-			_, err := accounts.AddMember(t.Context(), db, tenancy.AddMember{Account: r.Account.ID, User: users[i], Roles: viewer, Actor: person})
+			_, err := accounts.AddMember(t.Context(), db, tenancy.AddMember{Account: r.Account.ID, User: users[i], Roles: viewer, Actor: operator})
 			return err
 		})
 		if n := tally(t, errs, tenancy.ErrLimit); n != 1 {
@@ -121,13 +126,13 @@ func TestAddMember_TheLastSeatIsTakenOnce(t *testing.T) {
 			t.Errorf("%d members, %v", len(members), err)
 		}
 		// One who is in already is told so, full or not.
-		_, err = accounts.AddMember(t.Context(), db, tenancy.AddMember{Account: r.Account.ID, User: members[1].User, Roles: viewer, Actor: person})
+		_, err = accounts.AddMember(t.Context(), db, tenancy.AddMember{Account: r.Account.ID, User: members[1].User, Roles: viewer, Actor: operator})
 		wantErr(t, "a member again", err, tenancy.ErrMemberThere)
 		// A seat that is given back can be taken.
-		if err := accounts.RemoveMember(t.Context(), db, tenancy.RemoveMember{Account: r.Account.ID, User: members[1].User, Actor: person}); err != nil {
+		if err := accounts.RemoveMember(t.Context(), db, tenancy.RemoveMember{Account: r.Account.ID, User: members[1].User, Actor: operator}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := accounts.AddMember(t.Context(), db, tenancy.AddMember{Account: r.Account.ID, User: users[0], Roles: viewer, Actor: person}); err != nil {
+		if _, err := accounts.AddMember(t.Context(), db, tenancy.AddMember{Account: r.Account.ID, User: users[0], Roles: viewer, Actor: operator}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -139,7 +144,7 @@ func TestAddMember_OneUserAtOnceIsAddedOnce(t *testing.T) {
 		ada := tenancytest.Register(t, db, accounts, "ada@example.com")
 		bob := createUser(t, db, accounts, "bob@example.com")
 		errs := dbtest.Together(8, func(i int) error {
-			_, err := accounts.AddMember(t.Context(), db, tenancy.AddMember{Account: ada.Account.ID, User: bob, Roles: viewer, Actor: person})
+			_, err := accounts.AddMember(t.Context(), db, tenancy.AddMember{Account: ada.Account.ID, User: bob, Roles: viewer, Actor: self(ada)})
 			return err
 		})
 		if n := tally(t, errs, tenancy.ErrMemberThere); n != 1 {
@@ -157,7 +162,7 @@ func TestRemoveMember_Refusals(t *testing.T) {
 	ada := tenancytest.Register(t, db, accounts, "ada@example.com")
 	eve := tenancytest.Register(t, db, accounts, "eve@example.com")
 	bob := createUser(t, db, accounts, "bob@example.com")
-	if _, err := accounts.AddMember(t.Context(), db, tenancy.AddMember{Account: eve.Account.ID, User: bob, Roles: viewer, Actor: person}); err != nil {
+	if _, err := accounts.AddMember(t.Context(), db, tenancy.AddMember{Account: eve.Account.ID, User: bob, Roles: viewer, Actor: self(eve)}); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -166,10 +171,16 @@ func TestRemoveMember_Refusals(t *testing.T) {
 		want error
 	}{
 		{"the owner", tenancy.RemoveMember{Account: ada.Account.ID, User: ada.User.ID, Actor: operator}, tenancy.ErrLastOwner},
-		{"another account's owner", tenancy.RemoveMember{Account: ada.Account.ID, User: eve.User.ID, Actor: person}, tenancy.ErrNoUser},
-		{"another account's member", tenancy.RemoveMember{Account: ada.Account.ID, User: bob, Actor: person}, tenancy.ErrNoUser},
-		{"nobody", tenancy.RemoveMember{Account: ada.Account.ID, User: "", Actor: person}, tenancy.ErrNoUser},
-		{"no account", tenancy.RemoveMember{Account: "acc_none", User: bob, Actor: person}, tenancy.ErrNoAccount},
+		{"another account's owner", tenancy.RemoveMember{Account: ada.Account.ID, User: eve.User.ID, Actor: self(ada)}, tenancy.ErrNoUser},
+		{"another account's member", tenancy.RemoveMember{Account: ada.Account.ID, User: bob, Actor: self(ada)}, tenancy.ErrNoUser},
+		{"nobody", tenancy.RemoveMember{Account: ada.Account.ID, User: "", Actor: self(ada)}, tenancy.ErrNoUser},
+		{"the owner, by itself", tenancy.RemoveMember{Account: ada.Account.ID, User: ada.User.ID, Actor: self(ada)}, tenancy.ErrLastOwner},
+		{"no text, by an operator", tenancy.RemoveMember{Account: ada.Account.ID, User: "\xff", Actor: operator}, tenancy.ErrInvalid},
+		{"by a stranger", tenancy.RemoveMember{Account: eve.Account.ID, User: bob, Actor: self(ada)}, tenancy.ErrForbidden},
+		{"a stranger by a stranger", tenancy.RemoveMember{Account: eve.Account.ID, User: ada.User.ID, Actor: person}, tenancy.ErrForbidden},
+		{"a stranger by itself", tenancy.RemoveMember{Account: eve.Account.ID, User: ada.User.ID, Actor: self(ada)}, tenancy.ErrNoUser},
+		{"by a key", tenancy.RemoveMember{Account: eve.Account.ID, User: bob, Actor: key}, tenancy.ErrForbidden},
+		{"no account", tenancy.RemoveMember{Account: "acc_none", User: bob, Actor: self(ada)}, tenancy.ErrNoAccount},
 		{"no actor", tenancy.RemoveMember{Account: eve.Account.ID, User: bob}, tenancy.ErrInvalid},
 	} {
 		unchanged(t, db, c.what, func() { wantErr(t, c.what, accounts.RemoveMember(t.Context(), db, c.m), c.want) })
@@ -184,7 +195,7 @@ func TestAccountOf(t *testing.T) {
 		sol := tenancytest.Register(t, db, accounts, "sol@example.com")
 		none := createUser(t, db, accounts, "none@example.com")
 		// Eve belongs to Ada's account too.
-		if _, err := accounts.AddMember(t.Context(), db, tenancy.AddMember{Account: ada.Account.ID, User: eve.User.ID, Roles: viewer, Actor: person}); err != nil {
+		if _, err := accounts.AddMember(t.Context(), db, tenancy.AddMember{Account: ada.Account.ID, User: eve.User.ID, Roles: viewer, Actor: self(ada)}); err != nil {
 			t.Fatal(err)
 		}
 		a, e, s := ada.Account.ID, eve.Account.ID, sol.Account.ID

@@ -1,6 +1,7 @@
 package tenancy_test
 
 import (
+	"io/fs"
 	"strings"
 	"testing"
 
@@ -18,15 +19,16 @@ func useAll(t *testing.T, db *bun.DB, email string) {
 	t.Helper()
 	r := &receiver{}
 	accounts, _ := newAccounts(t, db, tenancy.Config{Deliver: r.deliver})
-	id := tenancytest.Register(t, db, accounts, email).Account.ID
+	ada := tenancytest.Register(t, db, accounts, email)
+	id := ada.Account.ID
 	user := createUser(t, db, accounts, "second-"+email)
-	if _, err := accounts.AddMember(t.Context(), db, tenancy.AddMember{Account: id, User: user, Roles: viewer, Actor: person}); err != nil {
+	if _, err := accounts.AddMember(t.Context(), db, tenancy.AddMember{Account: id, User: user, Roles: viewer, Actor: self(ada)}); err != nil {
 		t.Error(err)
 	}
 	if members, err := accounts.Members(t.Context(), db, id); len(members) != 2 || err != nil {
 		t.Errorf("%d members, %v", len(members), err)
 	}
-	if err := accounts.RemoveMember(t.Context(), db, tenancy.RemoveMember{Account: id, User: user, Actor: person}); err != nil {
+	if err := accounts.RemoveMember(t.Context(), db, tenancy.RemoveMember{Account: id, User: user, Actor: self(ada)}); err != nil {
 		t.Error(err)
 	}
 	if _, err := accounts.Change(t.Context(), db, tenancy.Change{Account: id, Status: tenancy.StatusActive, Plan: "starter", Actor: operator}); err != nil {
@@ -61,7 +63,7 @@ func TestM15_Migrations_UpDownAndUpAgainWithRows(t *testing.T) {
 				t.Errorf("%s (-want +got):\n%s%v", what, d, err)
 			}
 		}
-		all := []string{"0001_tenancy"}
+		all := []string{"0001_tenancy", "0002_people", "0003_invitations", "0004_lifecycle"}
 		status("before", nil, all)
 		for range 2 {
 			for range 2 { // the second time there is nothing to do
@@ -117,15 +119,24 @@ func TestM15_ThePreviousBinaryRunsOnANewerSchema(t *testing.T) {
 // account; and an index that does not begin with it finds other tenants' rows.
 func TestMigrations_TenantTablesLeadWithTheAccount(t *testing.T) {
 	for _, dialect := range []string{"postgres", "sqlite"} {
-		sql, err := tenancy.Migrations.ReadFile("migrations/" + dialect + "/0001_tenancy.up.sql")
-		if err != nil {
-			t.Fatal(err)
+		files, err := fs.Glob(tenancy.Migrations, "migrations/"+dialect+"/*.up.sql")
+		if len(files) == 0 || err != nil {
+			t.Fatal(files, err)
 		}
-		for statement := range strings.SplitSeq(string(sql), ";\n\n") {
+		var sql strings.Builder
+		for _, name := range files {
+			text, err := tenancy.Migrations.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sql.Write(text)
+			sql.WriteString("\n")
+		}
+		for statement := range strings.SplitSeq(sql.String(), ";\n\n") {
 			_, definition, found := strings.Cut(statement, "CREATE TABLE ")
 			name, _, _ := strings.Cut(definition, " ")
 			switch name {
-			case "tenancy_plans", "tenancy_users", "tenancy_leases": // found from outside any account
+			case "tenancy_plans", "tenancy_users", "tenancy_leases", "tenancy_invitation_tokens": // found from outside any account
 				continue
 			}
 			if !found {
@@ -152,7 +163,7 @@ func TestMigrations_IDsAreInTheirOrderUnderEveryCollation(t *testing.T) {
 	var got []string
 	err := db.NewRaw(`SELECT table_name || '.' || column_name FROM information_schema.columns
 		WHERE table_schema = current_schema() AND collation_name = 'C' ORDER BY 1`).Scan(t.Context(), &got)
-	want := []string{"tenancy_audit.audit_id", "tenancy_deliveries.event_id", "tenancy_events.event_id"}
+	want := []string{"tenancy_audit.audit_id", "tenancy_deliveries.event_id", "tenancy_events.event_id", "tenancy_invitation_tokens.invitation_id", "tenancy_invitations.invitation_id"}
 	if d := cmp.Diff(want, got); d != "" || err != nil {
 		t.Errorf("(-want +got):\n%s%v", d, err)
 	}

@@ -25,9 +25,21 @@ type Plan struct {
 	Rate  float64 `json:"rate"`
 	Burst int     `json:"burst"`
 	// Limits are the most an account may have of something: "users", "sites".
-	// What is not named is unlimited.
+	// What is not named is unlimited. Limit reads it, Accounts.Admit keeps it.
 	Limits map[string]int64 `json:"limits"`
+	// Flags are what the plan has beside what can be counted: "sso", "white_label".
+	// What is not named it has not; Has reads it. A name is a limit's or a flag's.
+	Flags map[string]bool `json:"flags,omitempty"`
 }
+
+// Limit is the most that the plan allows of something. Not limited: there is no most.
+func (p Plan) Limit(name string) (n int64, limited bool) {
+	n, limited = p.Limits[name]
+	return n, limited
+}
+
+// Has reports whether the plan has something.
+func (p Plan) Has(flag string) bool { return p.Flags[flag] }
 
 // Price is what a plan costs for one interval.
 type Price struct {
@@ -107,9 +119,33 @@ func (p Plan) validate() error {
 		if what == "" || n < 0 {
 			return bad("limit %q is unnamed or negative", what)
 		}
-		if err := CheckText("name of a limit", what, 64); err != nil {
+		if err := CheckText("name of a limit", what, maxEntitlement); err != nil {
 			return err
 		}
 	}
+	for what := range p.Flags {
+		if what == "" {
+			return bad("a flag is unnamed")
+		}
+		if err := CheckText("name of a flag", what, maxEntitlement); err != nil {
+			return err
+		}
+	}
+	if what, both := p.ambiguous(); both {
+		return bad("%q is a limit and a flag", what)
+	}
 	return CheckText("plan's name", p.Name, 200)
+}
+
+// maxEntitlement bounds the name of a limit or a flag, in bytes.
+const maxEntitlement = 64
+
+// ambiguous finds a name that is a limit's and a flag's.
+func (p Plan) ambiguous() (name string, both bool) {
+	for what := range p.Flags {
+		if _, both := p.Limits[what]; both {
+			return what, true
+		}
+	}
+	return "", false
 }

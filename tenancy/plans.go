@@ -28,6 +28,7 @@ type planRow struct {
 	Rate           float64   `bun:"rate"`
 	Burst          int       `bun:"burst"`
 	Limits         string    `bun:"limits"`
+	Flags          string    `bun:"flags"`
 	CreatedAt      time.Time `bun:"created_at"`
 	UpdatedAt      time.Time `bun:"updated_at"`
 }
@@ -38,6 +39,9 @@ func (r planRow) plan() (Plan, error) {
 		TrialDays: r.TrialDays, Rate: r.Rate, Burst: r.Burst,
 	}
 	err := errors.Join(json.Unmarshal([]byte(r.Prices), &p.Prices), json.Unmarshal([]byte(r.Limits), &p.Limits))
+	if r.Flags != "{}" {
+		err = errors.Join(err, json.Unmarshal([]byte(r.Flags), &p.Flags))
+	}
 	if err != nil {
 		return Plan{}, fmt.Errorf("plan %q: %w", r.Slug, err)
 	}
@@ -47,10 +51,11 @@ func (r planRow) plan() (Plan, error) {
 func newPlanRow(p Plan, at time.Time) (*planRow, error) {
 	prices, err1 := json.Marshal(p.Prices)
 	limits, err2 := json.Marshal(p.Limits)
+	flags, err3 := json.Marshal(p.Flags)
 	return &planRow{
 		Slug: p.Slug, Name: p.Name, Active: p.Active, Prices: string(prices), MonthlyCredits: p.MonthlyCredits,
-		TrialDays: p.TrialDays, Rate: p.Rate, Burst: p.Burst, Limits: string(limits), CreatedAt: at, UpdatedAt: at,
-	}, errors.Join(err1, err2)
+		TrialDays: p.TrialDays, Rate: p.Rate, Burst: p.Burst, Limits: string(limits), Flags: string(flags), CreatedAt: at, UpdatedAt: at,
+	}, errors.Join(err1, err2, err3)
 }
 
 // Ensure makes the catalogue say what plans say: it creates those that are missing,
@@ -93,6 +98,9 @@ func (a *Accounts) ensure(ctx context.Context, db bun.IDB, p Plan) (bool, error)
 	}
 	if p.Limits == nil {
 		p.Limits = map[string]int64{}
+	}
+	if p.Flags == nil {
+		p.Flags = map[string]bool{}
 	}
 	now := a.now()
 	row, err := newPlanRow(p, now)
@@ -137,8 +145,8 @@ func (a *Accounts) differs(ctx context.Context, db bun.IDB, p Plan) (bool, error
 }
 
 func equalPlans(a, b Plan) bool {
-	prices, limits := slices.Equal(a.Prices, b.Prices), maps.Equal(a.Limits, b.Limits)
-	return prices && limits && a.Slug == b.Slug && a.Name == b.Name && a.Active == b.Active &&
+	prices, limits, flags := slices.Equal(a.Prices, b.Prices), maps.Equal(a.Limits, b.Limits), maps.Equal(a.Flags, b.Flags)
+	return prices && limits && flags && a.Slug == b.Slug && a.Name == b.Name && a.Active == b.Active &&
 		a.MonthlyCredits == b.MonthlyCredits && a.TrialDays == b.TrialDays && a.Rate == b.Rate && a.Burst == b.Burst
 }
 

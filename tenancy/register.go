@@ -102,7 +102,7 @@ func (a *Accounts) register(ctx context.Context, db bun.IDB, r Register, emailKe
 	if _, err := db.NewInsert().Model(&row).Exec(ctx); err != nil {
 		return Registered{}, err
 	}
-	if err := insertMember(ctx, db, row.ID, user.ID, []Role{RoleOwner}, now); err != nil {
+	if err := insertMember(ctx, db, Member{Account: row.ID, User: user.ID, Roles: []Role{RoleOwner}, CreatedAt: now}); err != nil {
 		return Registered{}, err
 	}
 	out := Registered{Account: row.account(), User: user, Plan: plan}

@@ -150,7 +150,7 @@ func TestM3_Register_ARefusalLeavesTheHostsTransactionUsable(t *testing.T) {
 			wantErr(t, "NUL", err, tenancy.ErrNoAccount)
 			_, err = accounts.User(t.Context(), tx, "usr_\xff")
 			wantErr(t, "no encoding", err, tenancy.ErrNoUser)
-			_, err = accounts.AddMember(t.Context(), tx, tenancy.AddMember{Account: ada.Account.ID, User: ada.User.ID, Roles: []tenancy.Role{tenancy.RoleAdmin}, Actor: person})
+			_, err = accounts.AddMember(t.Context(), tx, tenancy.AddMember{Account: ada.Account.ID, User: ada.User.ID, Roles: []tenancy.Role{tenancy.RoleAdmin}, Actor: self(ada)})
 			wantErr(t, "member twice", err, tenancy.ErrMemberThere)
 			_, err = accounts.Change(t.Context(), tx, tenancy.Change{Account: ada.Account.ID, Plan: "gold", Status: tenancy.StatusActive, Actor: operator})
 			wantErr(t, "change to no plan", err, tenancy.ErrNoPlan)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -22,6 +23,9 @@ type accountRow struct {
 	TrialEndsAt   time.Time `bun:"trial_ends_at,nullzero"`
 	GraceEndsAt   time.Time `bun:"grace_ends_at,nullzero"`
 	PaidUntil     time.Time `bun:"paid_until,nullzero"`
+	ClosedFrom    Status    `bun:"closed_from"`
+	ClosedAt      time.Time `bun:"closed_at,nullzero"`
+	PurgeAt       time.Time `bun:"purge_at,nullzero"`
 	CreatedAt     time.Time `bun:"created_at"`
 	UpdatedAt     time.Time `bun:"updated_at"`
 }
@@ -29,13 +33,26 @@ type accountRow struct {
 func (r accountRow) account() Account {
 	return Account{
 		ID: r.ID, Name: r.Name, State: r.state(), SuspendedFrom: r.SuspendedFrom, Plan: r.Plan, Owner: r.Owner, Zone: r.Zone,
+		ClosedFrom: r.ClosedFrom, ClosedAt: utc(r.ClosedAt), PurgeAt: utc(r.PurgeAt),
 		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
+	}
+}
+
+func newAccountRow(a Account) accountRow {
+	return accountRow{
+		ID: a.ID, Name: a.Name, Status: a.Status, SuspendedFrom: a.SuspendedFrom, Plan: a.Plan, Owner: a.Owner, Zone: a.Zone,
+		TrialEndsAt: a.TrialEndsAt, GraceEndsAt: a.GraceEndsAt, PaidUntil: a.PaidUntil,
+		ClosedFrom: a.ClosedFrom, ClosedAt: a.ClosedAt, PurgeAt: a.PurgeAt,
+		CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt,
 	}
 }
 
 func (r accountRow) state() State {
 	return State{Status: r.Status, TrialEndsAt: utc(r.TrialEndsAt), GraceEndsAt: utc(r.GraceEndsAt), PaidUntil: utc(r.PaidUntil)}
 }
+
+// gone reports that there is no such account any more, whatever is left of it.
+func (r accountRow) gone() bool { return r.Status == StatusClosed || r.Status == StatusErased }
 
 // utc keeps the zero time zero.
 func utc(t time.Time) time.Time {
@@ -71,9 +88,6 @@ func readAccount(ctx context.Context, db bun.IDB, id AccountID) (accountRow, err
 	if errors.Is(err, sql.ErrNoRows) {
 		return accountRow{}, ErrNoAccount
 	}
-	for _, at := range []*time.Time{&row.TrialEndsAt, &row.GraceEndsAt, &row.PaidUntil, &row.CreatedAt, &row.UpdatedAt} {
-		*at = utc(*at) // so that a row that changes nothing equals the one it came from
-	}
 	return row, err
 }
 
@@ -96,7 +110,8 @@ func lockAccount(ctx context.Context, db bun.IDB, id AccountID) (accountRow, err
 	return readAccount(ctx, db, id)
 }
 
-// load is the Loader for this package's own tables: one statement.
+// load is the Loader for this package's own tables: one statement, which also reads
+// the account's overrides into its plan.
 func load(ctx context.Context, db bun.IDB, id AccountID) (State, Plan, error) {
 	var row struct {
 		accountRow
@@ -109,9 +124,13 @@ func load(ctx context.Context, db bun.IDB, id AccountID) (State, Plan, error) {
 		Rate           float64
 		Burst          int
 		Limits         string
+		Flags          string
+		OwnLimits      string
+		OwnFlags       string
 	}
 	err := db.NewRaw(`SELECT a.status, a.trial_ends_at, a.grace_ends_at, a.paid_until, p.slug, COALESCE(p.name, '') AS plan_name,
-		COALESCE(p.active, FALSE) AS active, p.prices, p.monthly_credits, p.trial_days, p.rate, p.burst, p.limits
+		COALESCE(p.active, FALSE) AS active, p.prices, p.monthly_credits, p.trial_days, p.rate, p.burst, p.limits, p.flags,
+		a.limits AS own_limits, a.flags AS own_flags
 		FROM tenancy_accounts AS a LEFT JOIN tenancy_plans AS p ON p.slug = a.plan
 		WHERE a.account_id = ?`, id).Scan(ctx, &row)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -125,7 +144,15 @@ func load(ctx context.Context, db bun.IDB, id AccountID) (State, Plan, error) {
 	}
 	plan, err := planRow{
 		Slug: *row.Slug, Name: row.PlanName, Active: row.Active, Prices: row.Prices, MonthlyCredits: row.MonthlyCredits,
-		TrialDays: row.TrialDays, Rate: row.Rate, Burst: row.Burst, Limits: row.Limits,
+		TrialDays: row.TrialDays, Rate: row.Rate, Burst: row.Burst, Limits: row.Limits, Flags: row.Flags,
 	}.plan()
-	return row.state(), plan, err
+	if err != nil {
+		return State{}, Plan{}, err
+	}
+	own, err := parseOverrides(row.OwnLimits, row.OwnFlags)
+	if err != nil {
+		return State{}, Plan{}, fmt.Errorf("account %s: %w", id, err)
+	}
+	own.apply(&plan)
+	return row.state(), plan, nil
 }

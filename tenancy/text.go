@@ -66,6 +66,10 @@ func cleanEmail(s string) (email, key string, err error) {
 	return s, strings.ToLower(s), nil
 }
 
+// ParseEmail checks an e-mail address, which may come from outside, and returns it
+// with the form under which it is unique among users and invitations. ErrInvalid.
+func ParseEmail(s string) (email, key string, err error) { return cleanEmail(s) }
+
 // oddInAddress finds what no mailbox in use has and what makes two addresses look
 // alike or count as one: quotes, the brackets of an address literal, spaces of any
 // kind, invisible characters, and the two letters (U+0130, U+212A) that become

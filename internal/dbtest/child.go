@@ -44,6 +44,7 @@ func Main(m *testing.M, funcs map[string]ChildFunc) {
 		os.Exit(0)
 	}
 	code := m.Run()
+	stopPooler()
 	stopServer()
 	os.Exit(code)
 }

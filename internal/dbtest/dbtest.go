@@ -139,9 +139,9 @@ var server = sync.OnceValues(func() (string, error) {
 	return u, err
 })
 
-// stopServer ends the cluster that server started and removes its folder. A
-// package without Main leaves the folder to the next cluster's start.
-var stopServer = func() {}
+// stopServer and stopPooler end what server and pooler started and remove its
+// folder. A package without Main leaves the folder to the next start.
+var stopServer, stopPooler = func() {}, func() {}
 
 // create makes a database of its own for t and returns its URL.
 func create(t testing.TB, schema string) string {
@@ -175,12 +175,14 @@ func create(t testing.TB, schema string) string {
 			t.Fatal(err)
 		}
 		defer func() { _ = inside.Close(ctx) }()
-		if _, err := inside.Exec(ctx, "CREATE SCHEMA "+pgx.Identifier{schema}.Sanitize()); err != nil {
+		schema = pgx.Identifier{schema}.Sanitize()
+		if _, err := inside.Exec(ctx, "CREATE SCHEMA "+schema); err != nil {
 			t.Fatal(err)
 		}
-		q := u.Query()
-		q.Set("search_path", schema)
-		u.RawQuery = q.Encode()
+		// Not in the URL: a pooler refuses what it does not know of.
+		if _, err := inside.Exec(ctx, "ALTER DATABASE "+name+" SET search_path = "+schema); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return u.String()
 }

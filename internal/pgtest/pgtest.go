@@ -6,10 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -52,9 +50,7 @@ func start(ctx context.Context, root string, settings ...string) (url string, st
 	if err != nil {
 		return "", nil, err
 	}
-	sweep(root)
-	// Not t.TempDir: its parent is closed to the user that runs the server.
-	dir, err := os.MkdirTemp(root, "quitrent-postgres-")
+	dir, as, err := daemon.Folder(root, "postgres", filepath.Join("data", "postmaster.pid"))
 	if err != nil {
 		return "", nil, err
 	}
@@ -62,14 +58,10 @@ func start(ctx context.Context, root string, settings ...string) (url string, st
 		_ = os.RemoveAll(dir)
 		return "", nil, err
 	}
-	cred, err := owner(dir)
-	if err != nil {
-		return fail(err)
-	}
 	command := func(ctx context.Context, name string, args ...string) *exec.Cmd {
 		cmd := exec.CommandContext(ctx, filepath.Join(bin, name), args...)
 		cmd.Dir = dir
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
 		return cmd
 	}
 	data := filepath.Join(dir, "data")
@@ -77,7 +69,7 @@ func start(ctx context.Context, root string, settings ...string) (url string, st
 		return fail(fmt.Errorf("initdb: %w\n%s", err, out))
 	}
 	for range 5 { // a free port may be taken again before the server binds it
-		port, err := freePort()
+		port, err := daemon.FreePort()
 		if err != nil {
 			return fail(err)
 		}
@@ -138,25 +130,6 @@ func serve(ctx context.Context, cmd *exec.Cmd, data string) (stop func(), err er
 	return nil, errors.New("postgres does not get ready")
 }
 
-// sweep removes the folders of clusters whose process ended without stop.
-func sweep(root string) {
-	dirs, _ := filepath.Glob(filepath.Join(root, "quitrent-postgres-*"))
-	for _, dir := range dirs {
-		info, err := os.Stat(dir)
-		if err != nil || time.Since(info.ModTime()) < time.Minute {
-			continue // perhaps still being made
-		}
-		pid := 0
-		if b, err := os.ReadFile(filepath.Join(dir, "data", "postmaster.pid")); err == nil {
-			first, _, _ := strings.Cut(string(b), "\n")
-			pid, _ = strconv.Atoi(first)
-		}
-		if pid <= 0 || errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
-			_ = os.RemoveAll(dir)
-		}
-	}
-}
-
 // binaries is the folder of the newest initdb.
 func binaries() (string, error) {
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
@@ -173,31 +146,4 @@ func binaries() (string, error) {
 func major(initdb string) int {
 	n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(initdb))))
 	return n
-}
-
-// owner gives dir to the user that the server runs as: the one who calls, but as
-// root the user that the package made.
-func owner(dir string) (*syscall.Credential, error) {
-	if os.Getuid() != 0 {
-		return nil, nil
-	}
-	u, err := user.Lookup("postgres")
-	if err != nil {
-		return nil, fmt.Errorf("running as root, and PostgreSQL refuses root: %w", err)
-	}
-	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
-	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
-	if err := errors.Join(err1, err2, os.Chown(dir, int(uid), int(gid))); err != nil {
-		return nil, err
-	}
-	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }

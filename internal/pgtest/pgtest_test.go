@@ -5,9 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -44,42 +42,5 @@ func TestStart_ServesAtOnceAndStopLeavesNothing(t *testing.T) {
 				t.Error("the server still answers")
 			}
 		})
-	}
-}
-
-func TestSweep_RemovesOnlyWhatNoServerUses(t *testing.T) {
-	root := t.TempDir()
-	cluster := func(name, pid string) string {
-		dir := filepath.Join(root, "quitrent-postgres-"+name)
-		if err := os.MkdirAll(filepath.Join(dir, "data"), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if pid != "" {
-			if err := os.WriteFile(filepath.Join(dir, "data", "postmaster.pid"), []byte(pid+"\n"), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		return dir
-	}
-	hour := time.Now().Add(-time.Hour)
-	for _, tc := range []struct {
-		dir  string
-		old  bool
-		stay bool
-	}{
-		{cluster("served", strconv.Itoa(os.Getpid())), true, true},
-		{cluster("orphan", "2147483646"), true, false},
-		{cluster("ended", ""), true, false},
-		{cluster("new", ""), false, true}, // perhaps still being made
-	} {
-		if tc.old {
-			if err := os.Chtimes(tc.dir, hour, hour); err != nil {
-				t.Fatal(err)
-			}
-		}
-		sweep(root)
-		if _, err := os.Stat(tc.dir); (err == nil) != tc.stay {
-			t.Errorf("%s: stays %v, want %v", tc.dir, err == nil, tc.stay)
-		}
 	}
 }

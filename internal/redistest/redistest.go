@@ -37,7 +37,7 @@ func Start(ctx context.Context) (addr string, stop func(), err error) {
 	}
 	for range 5 { // a free port may be taken again before the server binds it
 		var port int
-		if port, err = freePort(); err != nil {
+		if port, err = daemon.FreePort(); err != nil {
 			return "", nil, err
 		}
 		addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
@@ -113,13 +113,4 @@ func Addr(t testing.TB) string {
 		t.Skipf("Redis is not tested: %v; make test installs it, QUITRENT_TEST_REDIS names a server", err)
 	}
 	return addr
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }

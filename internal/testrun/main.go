@@ -1,6 +1,6 @@
-// Testrun is the full test run: it provides PostgreSQL and Redis, runs the tests
-// of every module here under the race detector, shows what failed in full and
-// closes with a line of counts.
+// Testrun is the full test run: it provides PostgreSQL, PgBouncer and Redis, runs
+// the tests of every module here under the race detector, shows what failed in full
+// and closes with a line of counts.
 //
 //	go run ./internal/testrun [flags of go test] [packages]
 //

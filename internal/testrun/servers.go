@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 
+	"github.com/quitrent/quitrent/internal/bouncertest"
 	"github.com/quitrent/quitrent/internal/pgtest"
 	"github.com/quitrent/quitrent/internal/redistest"
 )
@@ -22,7 +25,17 @@ type service struct {
 
 var services = []service{
 	{name: "PostgreSQL", variable: "QUITRENT_TEST_POSTGRES", pkg: "postgresql", there: pgtest.Installed, start: pgtest.Start},
+	{name: "PgBouncer", variable: "QUITRENT_TEST_PGBOUNCER", pkg: "pgbouncer", there: bouncertest.Installed, start: inFront},
 	{name: "Redis", variable: "QUITRENT_TEST_REDIS", pkg: "redis-server", there: redistest.Installed, start: redistest.Start},
+}
+
+// inFront starts a pooler before the PostgreSQL of this run, which has been started.
+func inFront(ctx context.Context) (address string, stop func(), err error) {
+	url := os.Getenv("QUITRENT_TEST_POSTGRES")
+	if url == "" {
+		return "", nil, errors.New("no PostgreSQL to stand in front of")
+	}
+	return bouncertest.Start(ctx, url)
 }
 
 // servers installs and starts what is missing and exports where it is. What it
@@ -54,7 +67,7 @@ func servers(ctx context.Context, out io.Writer) (stop func()) {
 		fmt.Fprintf(out, "%s: a server for this run, %s\n", s.name, at)
 	}
 	return func() {
-		for _, stop := range stops {
+		for _, stop := range slices.Backward(stops) {
 			stop()
 		}
 	}

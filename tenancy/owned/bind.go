@@ -19,6 +19,7 @@ import (
 type binding struct {
 	postgres    bool
 	rowSecurity bool
+	owner       bool // see BindOwner
 	tables      []*table
 	byType      map[reflect.Type]*table
 	guarded     map[string]*table // by name in lower case
@@ -55,13 +56,24 @@ func (b *binding) named(name string) *table { return b.guarded[strings.ToLower(n
 // column, a key that does not begin with it in the model or in the database, a
 // foreign key to a registered table that leaves the account out, and with
 // Config.RowSecurity what Verify says about roles and policies.
-func (t *Tables) Bind(ctx context.Context, db *bun.DB) error {
+func (t *Tables) Bind(ctx context.Context, db *bun.DB) error { return t.bindAs(ctx, db, false) }
+
+// BindOwner is Bind for the role that owns the tables, which Config.RowSecurity asks
+// to be another one than serves: for erasure, reports and whatever else goes across
+// accounts. Without RowSecurity it is Bind.
+func (t *Tables) BindOwner(ctx context.Context, db *bun.DB) error { return t.bindAs(ctx, db, true) }
+
+func (t *Tables) bindAs(ctx context.Context, db *bun.DB, owner bool) error {
 	b, known := t.of(db)
 	if !known {
 		var err error
 		if b, err = t.bind(db); err != nil {
 			return err
 		}
+		b.owner = owner
+	}
+	if b.owner != owner {
+		return errors.New("owned: the owner's database and the serving one share a dialect: give each pgdialect.New()")
 	}
 	if err := t.verify(ctx, db, b); err != nil {
 		return err
@@ -96,6 +108,11 @@ func (t *Tables) bind(db *bun.DB) (*binding, error) {
 		return nil, fmt.Errorf("owned: %s is neither PostgreSQL nor SQLite", db.Dialect().Name())
 	}
 	var errs []error
+	for _, tab := range slices.Backward(t.cfg.Tables) { // bun wants to see a link table before what it links
+		if isModel(tab.Model) {
+			db.RegisterModel(tab.Model)
+		}
+	}
 	for _, tab := range t.cfg.Tables {
 		bound, err := newTable(db, tab)
 		if err != nil {
@@ -118,12 +135,16 @@ func (t *Tables) bind(db *bun.DB) (*binding, error) {
 	return b, errors.Join(errs...)
 }
 
+func isModel(model any) bool {
+	typ := reflect.TypeOf(model)
+	return typ != nil && typ.Kind() == reflect.Pointer && typ.Elem().Kind() == reflect.Struct
+}
+
 func newTable(db *bun.DB, tab Table) (*table, error) {
-	typ := reflect.TypeOf(tab.Model)
-	if typ == nil || typ.Kind() != reflect.Pointer || typ.Elem().Kind() != reflect.Struct {
+	if !isModel(tab.Model) {
 		return nil, fmt.Errorf("owned: a model is a nil pointer to a struct: (*Site)(nil), not %T", tab.Model)
 	}
-	st := db.Table(typ.Elem())
+	st := db.Table(reflect.TypeOf(tab.Model).Elem())
 	out := &table{Table: tab, name: st.Name, schema: st}
 	if tab.User != "" {
 		out.SelfGuarded = true

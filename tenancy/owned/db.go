@@ -183,11 +183,42 @@ func (w *write) sets(expr string) {
 		w.fail(errors.New("owned: call Model first"))
 		return
 	}
-	lex := lexer{sql: expr, postgres: w.db.b.postgres}
-	for last, t := (token{}), lex.next(); t.kind != end; last, t = t, lex.next() {
+	w.whole(expr, func(t, last token) {
 		if (t.kind == word || t.kind == quoted) && equalFold(t.text, w.table.Account) && last.text != "." || t.kind == opaque {
 			w.fail(fmt.Errorf("%w: %s: a row never changes its account", ErrForeign, w.table.name))
 		}
+		if t.kind == word && equalFold(t.text, "where") {
+			w.fail(errors.New("owned: a condition goes into Where"))
+		}
+	})
+}
+
+// whole refuses a piece of SQL that would reach out of its place in the statement:
+// one that closes a parenthesis or begins a comment or a quote of its surroundings.
+// each sees its tokens.
+func (w *write) whole(expr string, each func(t, last token)) {
+	lex := lexer{sql: expr, postgres: w.db.isPostgres()}
+	depth := 0
+	for last, t := (token{}), lex.next(); t.kind != end; last, t = t, lex.next() {
+		if t.kind == other {
+			switch t.text {
+			case "(":
+				depth++
+			case ")":
+				depth--
+			case ";":
+				depth = -1
+			}
+			if depth < 0 {
+				break
+			}
+		}
+		if each != nil {
+			each(t, last)
+		}
+	}
+	if depth != 0 || lex.comments || lex.unclosed {
+		w.fail(fmt.Errorf("owned: %q is no whole expression", expr))
 	}
 }
 

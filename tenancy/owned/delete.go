@@ -42,19 +42,21 @@ func (q *DeleteQuery) WherePK(cols ...string) *DeleteQuery {
 
 // Where adds a condition with AND.
 func (q *DeleteQuery) Where(query string, args ...any) *DeleteQuery {
+	q.whole(query, nil)
 	q.conditions.add(" AND ", query, args)
 	return q
 }
 
 // WhereOr adds a condition with OR.
 func (q *DeleteQuery) WhereOr(query string, args ...any) *DeleteQuery {
+	q.whole(query, nil)
 	q.conditions.add(" OR ", query, args)
 	return q
 }
 
 // WhereGroup adds conditions in parentheses. sep is " AND " or " OR ".
 func (q *DeleteQuery) WhereGroup(sep string, fn func(Where) Where) *DeleteQuery {
-	Where{&q.conditions}.WhereGroup(sep, fn)
+	Where{&q.conditions, &q.write}.WhereGroup(sep, fn)
 	return q
 }
 
@@ -78,6 +80,7 @@ func (q *DeleteQuery) ForceDelete() *DeleteQuery {
 
 // Returning is what to read back.
 func (q *DeleteQuery) Returning(query string, args ...any) *DeleteQuery {
+	q.whole(query, nil)
 	q.q = q.q.Returning(query, args...) // sqltext: the caller's
 	return q
 }
@@ -131,7 +134,7 @@ func (q *DeleteQuery) ready(ctx context.Context) (context.Context, error) {
 		q.q = q.q.Where(query, args...) // sqltext: mine's
 	}
 	if len(q.conditions) > 0 {
-		q.q = q.q.Where("?", &conditions{{group: clone(q.conditions)}})
+		q.q = q.q.Where("?", clone(q.conditions))
 		q.conditions = nil
 	}
 	return ctx, nil

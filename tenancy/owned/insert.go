@@ -57,6 +57,7 @@ func (q *InsertQuery) ExcludeColumn(columns ...string) *InsertQuery {
 // Value overwrites a column's value by an expression.
 func (q *InsertQuery) Value(column, expr string, args ...any) *InsertQuery {
 	q.sets(column)
+	q.whole(expr, nil)
 	q.q = q.q.Value(column, expr, args...) // sqltext: the caller's
 	return q
 }
@@ -64,10 +65,9 @@ func (q *InsertQuery) Value(column, expr string, args ...any) *InsertQuery {
 // On is what happens to a row that is there already: "CONFLICT (account_id, id) DO
 // UPDATE". An update that it makes is kept to rows of the account.
 func (q *InsertQuery) On(s string, args ...any) *InsertQuery {
-	lex := lexer{sql: s, postgres: q.db.isPostgres()}
-	for t := lex.next(); t.kind != end; t = lex.next() {
+	q.whole(s, func(t token, _ token) {
 		q.upsert = q.upsert || t.kind == word && equalFold(t.text, "update")
-	}
+	})
 	q.q = q.q.On(s, args...) // sqltext: the caller's
 	return q
 }
@@ -81,18 +81,21 @@ func (q *InsertQuery) Set(expr string, args ...any) *InsertQuery {
 
 // Where adds a condition to the update that On makes.
 func (q *InsertQuery) Where(query string, args ...any) *InsertQuery {
+	q.whole(query, nil)
 	q.where.add(" AND ", query, args)
 	return q
 }
 
 // WhereOr adds a condition with OR to the update that On makes.
 func (q *InsertQuery) WhereOr(query string, args ...any) *InsertQuery {
+	q.whole(query, nil)
 	q.where.add(" OR ", query, args)
 	return q
 }
 
 // Returning is what to read back.
 func (q *InsertQuery) Returning(query string, args ...any) *InsertQuery {
+	q.whole(query, nil)
 	q.q = q.q.Returning(query, args...) // sqltext: the caller's
 	return q
 }
@@ -143,7 +146,7 @@ func (q *InsertQuery) ready(ctx context.Context) (context.Context, error) {
 		q.q = q.q.Where(query, args...) // sqltext: mine's
 	}
 	if len(q.where) > 0 {
-		q.q = q.q.Where("?", &q.where)
+		q.q = q.q.Where("?", clone(q.where))
 		q.where = nil
 	}
 	return ctx, nil

@@ -28,6 +28,9 @@ type lexer struct {
 	sql      string
 	pos      int
 	postgres bool
+
+	comments bool // a comment was read
+	unclosed bool // a quote or a comment was not closed
 }
 
 func (l *lexer) next() token {
@@ -37,6 +40,7 @@ func (l *lexer) next() token {
 		case c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\f' || c == '\v':
 			l.pos++
 		case c == '-' && l.peek(1) == '-':
+			l.comments = true
 			l.skipTo("\n", 2)
 		case c == '/' && l.peek(1) == '*':
 			l.comment()
@@ -111,7 +115,7 @@ func (l *lexer) quote(q byte, backslash bool) string {
 			return undouble(l.sql[from:l.pos-1], q)
 		}
 	}
-	l.pos = len(l.sql)
+	l.pos, l.unclosed = len(l.sql), true
 	return undouble(l.sql[from:], q)
 }
 
@@ -129,11 +133,12 @@ func (l *lexer) skipTo(stop string, n int) {
 		l.pos += i + len(stop)
 		return
 	}
-	l.pos = len(l.sql)
+	l.pos, l.unclosed = len(l.sql), true
 }
 
 // comment skips a comment in /* */. PostgreSQL's may hold others.
 func (l *lexer) comment() {
+	l.comments = true
 	if !l.postgres {
 		l.skipTo("*/", 2)
 		return
@@ -153,6 +158,7 @@ func (l *lexer) comment() {
 			l.pos++
 		}
 	}
+	l.unclosed = true
 }
 
 // dollarTag is the "$tag$" that begins here, or "".

@@ -98,17 +98,28 @@ func migrate(ctx context.Context, db *bun.DB) error {
 			return err
 		}
 	}
-	db.RegisterModel((*SiteTag)(nil))
 	return tenancy.Migrate(ctx, db)
 }
 
-func newTables() *owned.Tables {
-	return owned.New(owned.Config{Tables: []owned.Table{
+func config() owned.Config {
+	return owned.Config{Tables: []owned.Table{
 		{Model: (*Site)(nil)},
 		{Model: (*Sector)(nil)},
 		{Model: (*Tag)(nil)},
 		{Model: (*SiteTag)(nil)},
 		{Model: (*Order)(nil), Account: "org_id"},
+	}}
+}
+
+func newTables() *owned.Tables { return owned.New(config()) }
+
+// newAccounts knows two, "17" and "18".
+func newAccounts() *tenancy.Accounts {
+	return tenancy.New(tenancy.Config{Loader: func(_ context.Context, _ bun.IDB, id tenancy.AccountID) (tenancy.State, tenancy.Plan, error) {
+		if id != "17" && id != "18" {
+			return tenancy.State{}, tenancy.Plan{}, tenancy.ErrNoAccount
+		}
+		return tenancy.State{Status: tenancy.StatusActive}, tenancy.Plan{Slug: "p", Active: true}, nil
 	}})
 }
 
@@ -117,31 +128,11 @@ func newTables() *owned.Tables {
 func each(t *testing.T, fn func(t *testing.T, w world)) {
 	t.Helper()
 	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
-		w := world{
-			tables: newTables(),
-			db:     db,
-			accounts: tenancy.New(tenancy.Config{Loader: func(_ context.Context, _ bun.IDB, id tenancy.AccountID) (tenancy.State, tenancy.Plan, error) {
-				if id != "17" && id != "18" {
-					return tenancy.State{}, tenancy.Plan{}, tenancy.ErrNoAccount
-				}
-				return tenancy.State{Status: tenancy.StatusActive}, tenancy.Plan{Slug: "p", Active: true}, nil
-			}}),
-		}
-		for _, account := range []string{"17", "18"} {
-			for _, q := range []string{
-				`INSERT INTO sites (account_id, id, slug, industry) VALUES (?0, ?1, 'a', 1), (?0, ?2, 'b', 1)`,
-				`INSERT INTO sectors (account_id, id, site_id, name) VALUES (?0, ?1, ?1, 'x'), (?0, ?2, ?2, 'y')`,
-				`INSERT INTO tags (account_id, id) VALUES (?0, ?1)`,
-				`INSERT INTO site_tags (account_id, site_id, tag_id) VALUES (?0, ?1, ?1)`,
-			} {
-				exec(t, db, q, account, account+"-1", account+"-2")
-			}
-			exec(t, db, `INSERT INTO orders (org_id, id, total) VALUES (?0, 1, ?0)`, account)
-		}
-		exec(t, db, `INSERT INTO industries (id, name, sites) VALUES (1, 'bread', 0)`)
+		w := world{tables: newTables(), accounts: newAccounts(), db: db}
 		if err := w.tables.Bind(t.Context(), db); err != nil {
 			t.Fatal(err)
 		}
+		w.fill(t)
 		fn(t, w)
 	}, migrate)
 }
@@ -150,6 +141,29 @@ type world struct {
 	tables   *owned.Tables
 	accounts *tenancy.Accounts
 	db       *bun.DB
+}
+
+// fill makes everything as it was at the beginning.
+func (w world) fill(t *testing.T) {
+	t.Helper()
+	ctx := w.across(t)
+	exec := func(query string, args ...any) {
+		t.Helper()
+		if _, err := w.db.NewRaw(query, args...).Exec(ctx); err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+	}
+	for _, table := range []string{"site_tags", "tags", "sectors", "sites", "orders", "industries"} {
+		exec("DELETE FROM ?", bun.Ident(table))
+	}
+	for _, account := range []string{"17", "18"} {
+		exec(`INSERT INTO sites (account_id, id, slug, industry) VALUES (?0, ?1, 'a', 1), (?0, ?2, 'b', 1)`, account, account+"-1", account+"-2")
+		exec(`INSERT INTO sectors (account_id, id, site_id, name) VALUES (?0, ?1, ?1, 'x'), (?0, ?2, ?2, 'y')`, account, account+"-1", account+"-2")
+		exec(`INSERT INTO tags (account_id, id) VALUES (?0, ?1)`, account, account+"-1")
+		exec(`INSERT INTO site_tags (account_id, site_id, tag_id) VALUES (?0, ?1, ?1)`, account, account+"-1")
+		exec(`INSERT INTO orders (org_id, id, total) VALUES (?0, 1, ?0)`, account)
+	}
+	exec(`INSERT INTO industries (id, name, sites) VALUES (1, 'bread', 0)`)
 }
 
 var someone = tenancy.Actor{Kind: tenancy.ActorSystem, ID: "test"}
@@ -170,11 +184,4 @@ func (w world) across(t *testing.T) context.Context {
 		t.Fatal(err)
 	}
 	return ctx
-}
-
-func exec(t *testing.T, db bun.IDB, query string, args ...any) {
-	t.Helper()
-	if _, err := db.NewRaw(query, args...).Exec(t.Context()); err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
 }

@@ -60,6 +60,7 @@ func (q *UpdateQuery) Set(expr string, args ...any) *UpdateQuery {
 // SetColumn is an assignment to one column.
 func (q *UpdateQuery) SetColumn(column, expr string, args ...any) *UpdateQuery {
 	q.sets(column)
+	q.whole(expr, nil)
 	q.q = q.q.SetColumn(column, expr, args...) // sqltext: the caller's
 	return q
 }
@@ -67,6 +68,7 @@ func (q *UpdateQuery) SetColumn(column, expr string, args ...any) *UpdateQuery {
 // Value overwrites a column's value by an expression.
 func (q *UpdateQuery) Value(column, expr string, args ...any) *UpdateQuery {
 	q.sets(column)
+	q.whole(expr, nil)
 	q.q = q.q.Value(column, expr, args...) // sqltext: the caller's
 	return q
 }
@@ -93,19 +95,21 @@ func (q *UpdateQuery) WherePK(cols ...string) *UpdateQuery {
 
 // Where adds a condition with AND.
 func (q *UpdateQuery) Where(query string, args ...any) *UpdateQuery {
+	q.whole(query, nil)
 	q.conditions.add(" AND ", query, args)
 	return q
 }
 
 // WhereOr adds a condition with OR.
 func (q *UpdateQuery) WhereOr(query string, args ...any) *UpdateQuery {
+	q.whole(query, nil)
 	q.conditions.add(" OR ", query, args)
 	return q
 }
 
 // WhereGroup adds conditions in parentheses. sep is " AND " or " OR ".
 func (q *UpdateQuery) WhereGroup(sep string, fn func(Where) Where) *UpdateQuery {
-	Where{&q.conditions}.WhereGroup(sep, fn)
+	Where{&q.conditions, &q.write}.WhereGroup(sep, fn)
 	return q
 }
 
@@ -123,6 +127,7 @@ func (q *UpdateQuery) WhereAllWithDeleted() *UpdateQuery {
 
 // Returning is what to read back.
 func (q *UpdateQuery) Returning(query string, args ...any) *UpdateQuery {
+	q.whole(query, nil)
 	q.q = q.q.Returning(query, args...) // sqltext: the caller's
 	return q
 }
@@ -172,7 +177,7 @@ func (q *UpdateQuery) ready(ctx context.Context) (context.Context, error) {
 		q.q = q.q.Where(query, args...) // sqltext: mine's
 	}
 	if len(q.conditions) > 0 {
-		q.q = q.q.Where("?", &conditions{{group: clone(q.conditions)}})
+		q.q = q.q.Where("?", clone(q.conditions))
 		q.conditions = nil
 	}
 	return ctx, nil

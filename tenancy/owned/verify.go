@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
 )
 
 // Verify looks into the database's own catalog for what Bind refuses, for a program
@@ -38,7 +39,7 @@ func (t *Tables) verify(ctx context.Context, db *bun.DB, b *binding) error {
 		if tab.User != "" {
 			continue
 		}
-		keys, refs, err := catalog(ctx, db, b.postgres, tab.name)
+		keys, refs, err := catalog(ctx, db, tab)
 		if err != nil {
 			return err
 		}
@@ -97,12 +98,13 @@ func (b *binding) registered(name string) *table {
 	return nil
 }
 
-func catalog(ctx context.Context, db *bun.DB, postgres bool, name string) (keys []key, refs []reference, err error) {
-	if postgres {
+func catalog(ctx context.Context, db *bun.DB, tab *table) (keys []key, refs []reference, err error) {
+	if db.Dialect().Name() == dialect.PG {
+		name := string(tab.schema.SQLName)
 		err = db.NewRaw(`SELECT c.relname AS name, COALESCE(a.attname, '') AS first
 			FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
 			LEFT JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] AND a.attnum > 0
-			WHERE i.indrelid = to_regclass(?) AND i.indisunique ORDER BY c.relname`, quoteName(name)).Scan(ctx, &keys)
+			WHERE i.indrelid = to_regclass(?) AND i.indisunique ORDER BY c.relname`, name).Scan(ctx, &keys)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -111,19 +113,17 @@ func catalog(ctx context.Context, db *bun.DB, postgres bool, name string) (keys 
 			CROSS JOIN LATERAL unnest(k.conkey, k.confkey) AS u (f, t)
 			JOIN pg_attribute AS fa ON fa.attrelid = k.conrelid AND fa.attnum = u.f
 			JOIN pg_attribute AS ta ON ta.attrelid = k.confrelid AND ta.attnum = u.t
-			WHERE k.conrelid = to_regclass(?) AND k.contype = 'f' ORDER BY k.conname, u.f`, quoteName(name)).Scan(ctx, &refs)
+			WHERE k.conrelid = to_regclass(?) AND k.contype = 'f' ORDER BY k.conname, u.f`, name).Scan(ctx, &refs)
 		return keys, refs, err
 	}
 	err = db.NewRaw(`SELECT 'primary key' AS name, name AS first FROM pragma_table_info(?) WHERE pk = 1
 		UNION ALL
 		SELECT l.name, COALESCE(i.name, '') FROM pragma_index_list(?) AS l JOIN pragma_index_info(l.name) AS i ON i.seqno = 0
-		WHERE l."unique" = 1 ORDER BY 1`, name, name).Scan(ctx, &keys)
+		WHERE l."unique" = 1 ORDER BY 1`, tab.name, tab.name).Scan(ctx, &keys)
 	if err != nil {
 		return nil, nil, err
 	}
 	err = db.NewRaw(`SELECT CAST(id AS TEXT) AS name, "table" AS parent, "from", COALESCE("to", '') AS "to"
-		FROM pragma_foreign_key_list(?) ORDER BY id, seq`, name).Scan(ctx, &refs)
+		FROM pragma_foreign_key_list(?) ORDER BY id, seq`, tab.name).Scan(ctx, &refs)
 	return keys, refs, err
 }
-
-func quoteName(name string) string { return `"` + name + `"` }

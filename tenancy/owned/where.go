@@ -47,25 +47,31 @@ func (c *conditions) AppendQuery(gen schema.QueryGen, b []byte) ([]byte, error) 
 var _ schema.QueryAppender = (*conditions)(nil)
 
 // Where is the condition of an update or a delete, or a group of it.
-type Where struct{ c *conditions }
+type Where struct {
+	c *conditions
+	w *write
+}
 
 // Where adds a condition with AND.
 func (w Where) Where(query string, args ...any) Where {
+	w.w.whole(query, nil)
 	w.c.add(" AND ", query, args)
 	return w
 }
 
 // WhereOr adds a condition with OR.
 func (w Where) WhereOr(query string, args ...any) Where {
+	w.w.whole(query, nil)
 	w.c.add(" OR ", query, args)
 	return w
 }
 
 // WhereGroup adds conditions in parentheses. sep is " AND " or " OR ".
 func (w Where) WhereGroup(sep string, fn func(Where) Where) Where {
-	inner := Where{&conditions{}}
+	inner := Where{&conditions{}, w.w}
 	fn(inner)
 	if len(*inner.c) > 0 {
+		w.w.whole(sep, nil)
 		*w.c = append(*w.c, where{sep: sep, group: inner.c})
 	}
 	return w

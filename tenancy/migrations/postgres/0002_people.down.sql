@@ -1,0 +1,3 @@
+DROP TABLE tenancy_ownership_offers;
+
+DROP TABLE tenancy_object_roles;

@@ -1,0 +1,3 @@
+DROP TABLE tenancy_invitation_tokens;
+
+DROP TABLE tenancy_invitations;
