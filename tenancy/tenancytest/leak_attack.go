@@ -37,7 +37,7 @@ type attack struct {
 
 func attacks() []attack {
 	var all []attack
-	for _, list := range [][]attack{readAttacks, relationAttacks, pageAttacks, insertAttacks, upsertAttacks, updateAttacks, moveAttacks, deleteAttacks, rawAttacks, plainAttacks, contextAttacks} {
+	for _, list := range [][]attack{readAttacks, relationAttacks, pageAttacks, insertAttacks, upsertAttacks, updateAttacks, moveAttacks, deleteAttacks, rawAttacks, plainAttacks, contextAttacks, pastAttacks} {
 		all = append(all, list...)
 	}
 	return all
@@ -57,7 +57,7 @@ type shot struct {
 func (k *kit) try(s *subject, a attack) {
 	k.t.Helper()
 	rows := k.tables.For(k.eve.ctx, k.db)
-	if a.kind != writes || k.restoring {
+	if !k.secured && (a.kind != writes || k.restoring) {
 		k.fire(a, "on the pool", &shot{kit: k, subject: s, ctx: k.eve.ctx, db: rows, idb: k.db})
 	}
 
@@ -191,27 +191,11 @@ func (s *shot) mine(n int) any {
 	if row := s.rows[s.eve.id][n]; row != nil {
 		return s.unstamped(row)
 	}
-	row, err := s.row(s.subject, &s.eve, n, true)
-	if err != nil {
-		panic(err)
-	}
-	// The rest of the key may be an example's.
-	for _, f := range s.schema.Fields {
-		if theirs := s.rows[s.ada.id][n]; theirs != nil && s.catalog.isUnique(f.Name) && !s.catalog.isForeign(f.Name) {
-			detached(f.Value(reflect.ValueOf(row).Elem()), f.Value(reflect.ValueOf(theirs).Elem()))
-		}
-	}
-	return s.unstamped(row)
+	return s.unstamped(s.drafts[s.eve.id][n])
 }
 
 // forged is a row of Ada's that is not there.
-func (s *shot) forged() any {
-	row, err := s.row(s.subject, &s.ada, unborn, true)
-	if err != nil {
-		panic(err)
-	}
-	return row
-}
+func (s *shot) forged() any { return copyOf(s.drafts[s.ada.id][unborn]) }
 
 func (s *shot) unstamped(row any) any {
 	row = copyOf(row)

@@ -75,7 +75,7 @@ func (k *kit) readCatalog(table string) (c catalog, err error) {
 		}
 	)
 	if k.postgres() {
-		regclass := `"` + table + `"`
+		regclass := string(k.plain.QueryGen().AppendIdent(nil, table))
 		err = k.plain.NewRaw(`SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS not_null,
 			(a.atthasdef OR a.attidentity <> '') AS filled
 			FROM pg_attribute AS a WHERE a.attrelid = to_regclass(?) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`,

@@ -10,16 +10,10 @@ import (
 // spare are the numbers of rows that Ada has and Eve may add: Eve's own first one,
 // which is then taken away, where a table holds no more.
 func (s *shot) spare() []int {
-	var free []int
-	for _, n := range []int{third, fourth} {
-		if s.has(n) {
-			free = append(free, n)
-		}
-	}
-	if len(free) == 0 {
+	if len(s.free) == 0 {
 		return []int{first}
 	}
-	return free
+	return s.free
 }
 
 // makeRoom takes Eve's rows away where there is no other room.
@@ -174,7 +168,11 @@ var upsertAttacks = []attack{
 		return err
 	}),
 	refusedAttack("an upsert that sets the account", func(s *shot) error {
-		target, _ := s.target(unique{columns: []string{s.account.Name}})
+		var key unique
+		for _, f := range s.schema.PKs {
+			key.columns = append(key.columns, f.Name)
+		}
+		target, _ := s.target(key)
 		_, err := s.db.NewInsert().Model(s.mine(first)).On("CONFLICT ? DO UPDATE", target).
 			Set("? = ?", s.account.SQLName, s.accountIs(s.ada)).Exec(s.ctx)
 		return err

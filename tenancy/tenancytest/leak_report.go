@@ -85,7 +85,7 @@ func (k *kit) report() {
 	registered := map[string]bool{}
 	for _, tab := range k.tables.Registered() {
 		if typ := reflect.TypeOf(tab.Model); typ != nil && typ.Kind() == reflect.Pointer && typ.Elem().Kind() == reflect.Struct {
-			registered[strings.ToLower(k.db.Table(typ.Elem()).Name)] = true
+			registered[strings.ToLower(unqualified(k.db.Table(typ.Elem()).Name))] = true
 		}
 	}
 	with, err := k.tablesWith(k.columns())

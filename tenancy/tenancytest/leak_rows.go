@@ -12,6 +12,7 @@ import (
 	"github.com/uptrace/bun/schema"
 
 	"github.com/quitrent/quitrent/tenancy"
+	"github.com/quitrent/quitrent/tenancy/owned"
 )
 
 // subject is a registered table under attack, with a few rows in both accounts: the
@@ -22,7 +23,9 @@ type subject struct {
 	account *schema.Field
 	example reflect.Value
 	catalog catalog
-	rows    map[tenancy.AccountID]map[int]any
+	rows    map[tenancy.AccountID]map[int]any // that are there
+	drafts  map[tenancy.AccountID]map[int]any // that are not
+	free    []int                             // the drafts of Eve's that there is room for
 
 	payload   *schema.Field // what an update can change; nil: nothing but keys
 	value     bun.Safe      // what it is changed to
@@ -56,6 +59,7 @@ func (k *kit) open() bool {
 			model:  tab.Model,
 			schema: k.db.Table(reflect.TypeOf(tab.Model).Elem()),
 			rows:   map[tenancy.AccountID]map[int]any{},
+			drafts: map[tenancy.AccountID]map[int]any{},
 		}
 		s.account, s.example = s.schema.PKs[0], k.examples[s.schema.Type]
 		var err error
@@ -77,6 +81,8 @@ func (k *kit) open() bool {
 	k.ada = side{id: ada, mark: adaMark, ctx: Context(k.t, tenancy.Scope{Account: ada})}
 	k.eve = side{id: eve, mark: eveMark, ctx: Context(k.t, tenancy.Scope{Account: eve})}
 	k.guests, k.restoring = map[string]*guest{}, true
+	_, err := k.tables.For(k.eve.ctx, k.db).NewSelect().Model(k.subjects[0].model).Exists(k.eve.ctx)
+	k.secured = errors.Is(err, owned.ErrNeedsTransaction)
 	for _, s := range k.subjects {
 		if err := k.seed(s); err != nil {
 			k.remove()
@@ -118,9 +124,12 @@ func (k *kit) sort() {
 	k.subjects = sorted
 }
 
+// unqualified is the name of a table without its schema.
+func unqualified(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
+
 func (k *kit) subject(table string) *subject {
 	for _, s := range k.subjects {
-		if strings.EqualFold(s.schema.Name, table) {
+		if strings.EqualFold(unqualified(s.schema.Name), table) {
 			return s
 		}
 	}
@@ -159,16 +168,38 @@ func (k *kit) seed(s *subject) error {
 			}
 		}
 	}
+	for _, side := range k.sides() {
+		s.drafts[side.id] = map[int]any{}
+		for _, n := range []int{third, fourth, unborn} {
+			if s.rows[side.id][n] != nil {
+				continue
+			}
+			row, err := k.row(s, side, n, true)
+			if err != nil {
+				return err
+			}
+			// What the key of Ada's is made of may be an example's.
+			for _, f := range s.schema.Fields {
+				if theirs := s.rows[k.ada.id][n]; theirs != nil && s.catalog.isUnique(f.Name) && !s.catalog.isForeign(f.Name) && f != s.account {
+					detached(f.Value(k.structOf(row)), f.Value(k.structOf(theirs)))
+				}
+			}
+			s.drafts[side.id][n] = row
+		}
+	}
 	return nil
 }
 
 // insert writes a row past the guard and reports whether it was new.
 func (k *kit) insert(conn bun.IConn, row any) (bool, error) {
-	res, err := k.plain.NewInsert().Model(row).On("CONFLICT DO NOTHING").Conn(conn).Exec(k.ctx)
-	if err != nil {
-		return false, err
-	}
-	n, err := res.RowsAffected()
+	var n int64
+	err := k.past(conn, func(conn bun.IConn) error {
+		res, err := k.plain.NewInsert().Model(row).On("CONFLICT DO NOTHING").Conn(conn).Exec(k.ctx)
+		if err == nil {
+			n, err = res.RowsAffected()
+		}
+		return err
+	})
 	return n == 1, err
 }
 
@@ -267,9 +298,28 @@ func (k *kit) refer(s *subject, side *side, n int, ref foreign, row reflect.Valu
 	return nil
 }
 
+// room finds out which drafts of Eve's the database would take beside her rows.
+func (k *kit) room(s *subject) {
+	for _, n := range []int{third, fourth} {
+		_ = k.undone(func(tx bun.Tx) error {
+			for _, free := range s.free {
+				if _, err := k.insert(tx, copyOf(s.drafts[k.eve.id][free])); err != nil {
+					return err
+				}
+			}
+			done, err := k.insert(tx, copyOf(s.drafts[k.eve.id][n]))
+			if done && err == nil && s.rows[k.ada.id][n] != nil {
+				s.free = append(s.free, n)
+			}
+			return err
+		})
+	}
+}
+
 // probe finds out what the database lets anybody do to the subject's rows: what it
 // refuses to all needs no attack.
 func (k *kit) probe(s *subject) {
+	k.room(s)
 	for _, f := range append([]*schema.Field{nil}, s.schema.DataFields...) {
 		column, value := s.account.SQLName, s.account.SQLName
 		if f != nil {
@@ -285,9 +335,11 @@ func (k *kit) probe(s *subject) {
 			}
 		}
 		err := k.undone(func(tx bun.Tx) error {
-			_, err := tx.NewRaw("UPDATE ? SET ? = ? WHERE ? = ?", bun.Ident(s.schema.Name), column, value, s.account.SQLName,
-				k.literal(s.account, s.rows[k.ada.id][first])).Exec(k.ctx)
-			return err
+			return k.past(tx, func(conn bun.IConn) error {
+				_, err := k.plain.NewRaw("UPDATE ? SET ? = ? WHERE ? = ?", bun.Ident(s.schema.Name), column, value, s.account.SQLName,
+					k.literal(s.account, s.rows[k.ada.id][first])).Conn(conn).Exec(k.ctx)
+				return err
+			})
 		})
 		if err != nil {
 			continue
@@ -318,6 +370,25 @@ func (k *kit) undone(fn func(tx bun.Tx) error) (err error) {
 	if !errors.Is(end, errUndo) {
 		return end
 	}
+	return err
+}
+
+// past runs fn on a connection that shows the rows of all accounts.
+func (k *kit) past(conn bun.IConn, fn func(conn bun.IConn) error) error {
+	if !k.secured {
+		return fn(conn)
+	}
+	if _, pool := conn.(*bun.DB); pool {
+		return k.plain.RunInTx(k.ctx, nil, func(_ context.Context, tx bun.Tx) error { return k.past(tx, fn) })
+	}
+	const set = "SELECT set_config('quitrent.across', ?, TRUE)"
+	if _, err := k.plain.NewRaw(set, "on").Conn(conn).Exec(k.ctx); err != nil {
+		return err
+	}
+	if err := fn(conn); err != nil {
+		return err
+	}
+	_, err := k.plain.NewRaw(set, "").Conn(conn).Exec(k.ctx)
 	return err
 }
 
@@ -357,8 +428,10 @@ func (k *kit) descends(child, from *subject) bool {
 }
 
 func (k *kit) delete(conn bun.IConn, s *subject, side *side) error {
-	_, err := k.plain.NewRaw("DELETE FROM ? WHERE ? = ?", bun.Ident(s.schema.Name), s.account.SQLName, bun.Safe("'"+string(side.id)+"'")).Conn(conn).Exec(k.ctx)
-	return err
+	return k.past(conn, func(conn bun.IConn) error {
+		_, err := k.plain.NewRaw("DELETE FROM ? WHERE ? = ?", bun.Ident(s.schema.Name), s.account.SQLName, bun.Safe("'"+string(side.id)+"'")).Conn(conn).Exec(k.ctx)
+		return err
+	})
 }
 
 // restore brings the rows back to what seed has written.

@@ -14,7 +14,15 @@ import (
 type snapshot map[string]map[string][]string
 
 // snapshot reads past the guard, on conn.
-func (k *kit) snapshot(conn bun.IConn) (snapshot, error) {
+func (k *kit) snapshot(conn bun.IConn) (out snapshot, err error) {
+	err = k.past(conn, func(conn bun.IConn) error {
+		out, err = k.read(conn)
+		return err
+	})
+	return out, err
+}
+
+func (k *kit) read(conn bun.IConn) (snapshot, error) {
 	out := snapshot{}
 	for _, s := range k.subjects {
 		rows, err := k.plain.NewSelect().ColumnExpr("*").TableExpr("?", bun.Ident(s.schema.Name)).Conn(conn).Rows(k.ctx)
