@@ -49,13 +49,7 @@ type Exempt string
 // package owned then refuses everything, is left out.
 func Run(t testing.TB, db *bun.DB, tables *owned.Tables, models ...any) {
 	t.Helper()
-	k := &kit{
-		t:      t,
-		ctx:    t.Context(),
-		db:     db,
-		plain:  bun.NewDB(db.DB, db.Dialect()),
-		tables: tables,
-	}
+	k := newKit(t, db, tables)
 	if !k.take(models) {
 		return
 	}
@@ -104,6 +98,10 @@ type side struct {
 	id   tenancy.AccountID
 	mark string // in values that need not be the same in both
 	ctx  context.Context
+}
+
+func newKit(t testing.TB, db *bun.DB, tables *owned.Tables) *kit {
+	return &kit{t: t, ctx: t.Context(), db: db, plain: bun.NewDB(db.DB, db.Dialect()), tables: tables}
 }
 
 // bind binds the database, if the host has not done it in its own way.

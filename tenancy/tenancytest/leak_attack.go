@@ -70,6 +70,7 @@ func (k *kit) try(s *subject, a attack) {
 	_ = tx.Rollback()
 
 	err = rows.RunInTx(k.eve.ctx, func(ctx context.Context, db *owned.DB) error {
+		k.t.Helper()
 		k.fire(a, "in RunInTx", &shot{kit: k, subject: s, ctx: ctx, db: db, idb: db.IDB()})
 		return errUndo
 	})
@@ -110,7 +111,7 @@ func (k *kit) fire(a attack, where string, s *shot) {
 		fail("%v", err)
 	case a.kind == refused && !isRefusal(err):
 		fail("it was not refused, but failed with: %v", err)
-	case a.kind != refused && err != nil && a.perhaps && !errors.As(err, new(hole)):
+	case a.kind != refused && err != nil && a.perhaps && !isRefusal(err) && !errors.As(err, new(hole)):
 		k.t.Logf("%s: %s, %s, is not tried: %v", s.subject, a.verb, where, err)
 		return
 	case a.kind != refused && err != nil:
@@ -136,7 +137,11 @@ func (k *kit) fire(a attack, where string, s *shot) {
 		fail("%s:\n%s", what, d)
 	}
 	if _, pool := s.idb.(*bun.DB); pool && k.start.changes(after, "") != "" {
-		if err := k.restore(); err != nil {
+		err := k.restore()
+		if err == nil {
+			k.start, err = k.snapshot(k.plain) // what was written into a third account stays
+		}
+		if err != nil {
 			fail("the rows can't be restored: %v", err)
 		}
 	}

@@ -72,7 +72,9 @@ func (k *kit) tryRelations(model any) {
 		}
 	}
 	rows := k.tables.For(k.eve.ctx, k.db)
-	try("on the pool", k.eve.ctx, rows)
+	if !k.secured {
+		try("on the pool", k.eve.ctx, rows)
+	}
 	_ = rows.RunInTx(k.eve.ctx, func(ctx context.Context, db *owned.DB) error {
 		try("in RunInTx", ctx, db)
 		return errUndo
