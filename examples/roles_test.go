@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/quitrent/quitrent/internal/dbtest"
 	"github.com/quitrent/quitrent/internal/id"
 	"github.com/quitrent/quitrent/tenancy"
+	"github.com/quitrent/quitrent/tenancy/invitations"
 )
 
 // The role that the README makes can do everything a serving process does, and can
@@ -59,7 +61,7 @@ func TestReadme_TheServingRoleServesAndRewritesNothing(t *testing.T) {
 	}
 	serve(t, db, "ada")
 	creditstest.RequireSound(t, credits.New(credits.Config{}), db, "")
-	for _, table := range []string{"credits_entries", "credits_splits", "tenancy_events", "tenancy_audit"} {
+	for _, table := range []string{"credits_entries", "credits_splits", "tenancy_events", "tenancy_audit", "tenancy_audit_seals"} {
 		for _, statement := range []string{"UPDATE " + table + " SET account_id = account_id", "DELETE FROM " + table} {
 			if _, err := db.Exec(statement); err == nil || !strings.Contains(err.Error(), "permission denied") {
 				t.Errorf("%s: %v", statement, err)
@@ -110,7 +112,24 @@ func serve(t *testing.T, db *bun.DB, who string) {
 	bob, err := accounts.CreateUser(ctx, db, tenancy.CreateUser{Name: "Bob", Email: "bob." + who + "@example.com"})
 	must(bob, err)
 	must(accounts.AddMember(ctx, db, tenancy.AddMember{Account: account, User: bob.ID, Roles: []tenancy.Role{tenancy.RoleViewer}, Actor: self}))
+	must(accounts.SetObjectRoles(ctx, db, tenancy.SetObjectRoles{
+		Account: account, User: bob.ID, Object: tenancy.Object{Kind: "site", ID: "1"}, Roles: []tenancy.Role{tenancy.RoleEditor}, Actor: self,
+	}))
+	must(nil, accounts.ForgetObject(ctx, db, tenancy.ForgetObject{Account: account, Object: tenancy.Object{Kind: "site", ID: "1"}, Actor: self}))
+	must(accounts.SetRoles(ctx, db, tenancy.SetRoles{Account: account, User: bob.ID, Roles: []tenancy.Role{tenancy.RoleAdmin}, Actor: self}))
+	must(accounts.OfferOwnership(ctx, db, tenancy.OfferOwnership{Account: account, To: bob.ID, Actor: self}))
+	must(nil, accounts.DeclineOwnership(ctx, db, tenancy.DeclineOwnership{Account: account, Actor: self}))
 	must(nil, accounts.RemoveMember(ctx, db, tenancy.RemoveMember{Account: account, User: bob.ID, Actor: self}))
+	people := invitations.New(accounts, invitations.Config{})
+	invited, err := people.Invite(ctx, db, invitations.Invite{Account: account, Email: bob.Email, Roles: []tenancy.Role{tenancy.RoleViewer}, Actor: self})
+	must(invited, err)
+	invited, err = people.Resend(ctx, db, invitations.Resend{Account: account, Invitation: invited.Invitation.ID, Actor: self})
+	must(invited, err)
+	must(people.Accept(ctx, db, invitations.Accept{Token: invited.Token, User: bob.ID}))
+	must(people.Purge(ctx, db, time.Now()))
+	must(accounts.Override(ctx, db, tenancy.Override{Account: account, Limits: map[string]int64{"sites": 9}, Actor: operator}))
+	must(accounts.Close(ctx, db, tenancy.Close{Account: account, Actor: self}))
+	must(accounts.Restore(ctx, db, tenancy.Restore{Account: account, Actor: operator}))
 	must(accounts.Suspend(ctx, db, tenancy.Suspend{Account: account, Actor: operator, Reason: "test"}))
 	must(accounts.Resume(ctx, db, tenancy.Resume{Account: account, Actor: operator}))
 	must(keys.Revoke(ctx, db, authn.Revoke{Account: account, Key: key.Key.ID, Actor: self}))

@@ -19,7 +19,6 @@ import (
 // table is the one of the doc comment of Permission, written down again.
 var table = map[tenancy.Permission][]tenancy.Role{
 	tenancy.PermAccountManage: {tenancy.RoleOwner, tenancy.RoleAdmin},
-	tenancy.PermAccountClose:  {tenancy.RoleOwner},
 	tenancy.PermMembersRead:   {tenancy.RoleOwner, tenancy.RoleAdmin, tenancy.RoleEditor, tenancy.RoleViewer, tenancy.RoleDeveloper},
 	tenancy.PermMembersManage: {tenancy.RoleOwner, tenancy.RoleAdmin},
 	tenancy.PermKeysManage:    {tenancy.RoleOwner, tenancy.RoleAdmin, tenancy.RoleDeveloper},
@@ -200,13 +199,14 @@ func TestM9_Config_TheHostsOwnRolesAndPermissions(t *testing.T) {
 			"recruiter":       {tenancy.PermMembersManage, tenancy.PermMembersRead, tenancy.PermContentRead},
 			"robot":           many,
 			"half":            many[:100],
+			"zealot":          {"host.crusade"}, // the last bit of all
 			tenancy.RoleOwner: {"account.sell"},
 			tenancy.RoleAdmin: {"sites.publish"},
 		}})
 		ada := tenancytest.Register(t, db, accounts, "ada@example.com")
 		account := ada.Account.ID
 		users := map[tenancy.Role]tenancy.UserID{tenancy.RoleOwner: ada.User.ID}
-		for _, r := range []tenancy.Role{"accountant", "guest", "recruiter", "robot", "half", tenancy.RoleAdmin, tenancy.RoleEditor} {
+		for _, r := range []tenancy.Role{"accountant", "guest", "recruiter", "robot", "half", "zealot", tenancy.RoleAdmin, tenancy.RoleEditor} {
 			users[r] = addMember(t, db, accounts, account, string(r)+"@example.com", []tenancy.Role{r})
 		}
 		for _, c := range []struct {
@@ -219,6 +219,7 @@ func TestM9_Config_TheHostsOwnRolesAndPermissions(t *testing.T) {
 			{many[0], []tenancy.Role{tenancy.RoleOwner, "robot", "half"}},
 			{many[150], []tenancy.Role{tenancy.RoleOwner, "robot"}},
 			{tenancy.PermBillingRead, []tenancy.Role{tenancy.RoleOwner, tenancy.RoleAdmin, "accountant"}},
+			{"host.crusade", []tenancy.Role{tenancy.RoleOwner, "zealot"}},
 			{"host.do-200", nil},
 		} {
 			for r, user := range users {
@@ -240,6 +241,7 @@ func TestM9_Config_TheHostsOwnRolesAndPermissions(t *testing.T) {
 			{"recruiter", tenancy.RoleEditor, tenancy.ErrForbidden},
 			{"recruiter", "accountant", tenancy.ErrForbidden},
 			{"recruiter", "half", tenancy.ErrForbidden},
+			{"recruiter", "zealot", tenancy.ErrForbidden},
 			{tenancy.RoleAdmin, tenancy.RoleAdmin, nil},
 			{tenancy.RoleAdmin, "recruiter", nil},
 			{tenancy.RoleAdmin, "accountant", tenancy.ErrForbidden}, // books.close

@@ -31,15 +31,39 @@
 // Accounts.Middleware for hosts that authenticate by other means. A host that keeps
 // accounts in its own tables brings a Config.Loader.
 //
-// # Plans
+// # People and rights
+//
+// A user belongs to any number of accounts, or to none. AccountOf says which one a
+// request acts for: the only one, or the one that is named; AccountsOf lists them to
+// choose from. Roles hold permissions, on the account or on one object of it such as
+// a site, and Config.Roles adds the host's own of both. Can is the one question, read
+// anew each time, so that a demotion counts at once; Require asks it for a route, and
+// Visible is the same answer as a condition on a list:
+//
+//	err := accounts.Can(ctx, db, "sites.publish", tenancy.Object{Kind: "site", ID: id})
+//
+// Nobody gives or takes away more than they hold, and rights are read under the
+// account's lock. An account has one owner, who hands it on by OfferOwnership and the
+// other's AcceptOwnership. Package invitations brings people in by mail.
+//
+// # Plans, limits and flags
 //
 // Accounts.Ensure makes the catalogue say what the program says, as often as it is
-// called. Plans are read on every Enter, so a change counts at once.
+// called. Plans are read on every Enter, so a change counts at once. The plan that
+// Enter returns has the account's Overrides in it; Plan.Limit and Plan.Has read it.
+// Admit, called in the transaction that inserts, keeps a limit when two try at once.
 //
-// # Changing an account
+// # The life of an account
 //
-// Change, Suspend and Resume lock the account's row, refuse moves that CanMove
-// refuses, and append to the audit log and to the outbox in the same transaction.
+// Change, Suspend, Resume, Close, Restore and MarkErased go through one function that
+// knows the legal moves, lock the account's row, and append to the audit log and to
+// the outbox in the same transaction. A closed account is gone for Enter at once and
+// can be restored until Account.PurgeAt; package retention exports and erases.
+//
+// # Data
+//
+// Package owned keeps the host's own rows of one account apart from every other's,
+// and tenancytest.Run proves it. System makes a context for work across accounts.
 //
 // # Events and audit
 //
@@ -58,6 +82,7 @@
 // SQLite triggers refuse it; on PostgreSQL the database does where the application
 // connects as the serving role that the README makes. An event may be deleted by
 // whoever erases an account, the owner of the tables, and is then not delivered.
+// Package seals makes it evident where that owner rewrites the audit log.
 //
 // # Transactions
 //

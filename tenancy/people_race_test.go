@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,12 +58,12 @@ func code(err error) (string, error) {
 	return s.Code, nil
 }
 
-// actChild says "waiting" when it is about to wait for whoever holds the account,
-// and then what it was answered.
+// actChild says "waiting" when it is about to write its first, which is the lock
+// that another holds, and then what it was answered.
 func actChild(ctx context.Context, db *bun.DB, args []string) error {
-	w := &waiting{sign: "UPDATE \"tenancy_accounts\""}
+	w := &waiting{signs: []string{"UPDATE", "INSERT", "DELETE"}}
 	if db.Dialect().Name() == dialect.SQLite {
-		w.sign = "BEGIN" // which waits for the file
+		w.signs = []string{"BEGIN"} // which waits for the file
 	}
 	said, err := code(act(ctx, db.WithQueryHook(w), args[0], tenancy.AccountID(args[1]), tenancy.UserID(args[2]), tenancy.UserID(args[3])))
 	fmt.Println(said)
@@ -70,12 +71,13 @@ func actChild(ctx context.Context, db *bun.DB, args []string) error {
 }
 
 type waiting struct {
-	sign string
-	said bool
+	signs []string
+	said  bool
 }
 
 func (w *waiting) BeforeQuery(ctx context.Context, e *bun.QueryEvent) context.Context {
-	if !w.said && strings.HasPrefix(e.Query, w.sign) {
+	begins := func(sign string) bool { return strings.HasPrefix(e.Query, sign) }
+	if !w.said && slices.ContainsFunc(w.signs, begins) {
 		w.said = true
 		fmt.Println("waiting")
 	}

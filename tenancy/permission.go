@@ -2,6 +2,7 @@ package tenancy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -11,7 +12,6 @@ import (
 //
 //	                  owner   admin   editor   viewer   developer
 //	account.manage      x       x
-//	account.close       x
 //	members.read        x       x       x        x          x
 //	members.manage      x       x
 //	keys.manage         x       x                           x
@@ -22,13 +22,13 @@ import (
 //	the host's own      x    as Config.Roles says, in every role
 //
 // A permission says what a person may do; a Capability, what the account may.
-// A request needs both.
+// A request needs both. Closing the account and handing it on take no permission:
+// they are its owner's.
 type Permission string
 
 // The permissions of this package. The owner holds every one, the host's too.
 const (
 	PermAccountManage Permission = "account.manage" // what the account is called and how it is set up
-	PermAccountClose  Permission = "account.close"
 	PermMembersRead   Permission = "members.read"
 	PermMembersManage Permission = "members.manage" // add, remove, change roles, as far as one's own reach
 	PermKeysManage    Permission = "keys.manage"    // see, mint and revoke API keys
@@ -40,7 +40,7 @@ const (
 
 // permissions are those that each role begins with; the owner's are all there are.
 var permissions = map[Role][]Permission{
-	RoleOwner: {PermAccountClose},
+	RoleOwner: {},
 	RoleAdmin: {
 		PermAccountManage, PermMembersRead, PermMembersManage, PermKeysManage,
 		PermBillingRead, PermBillingManage, PermContentRead, PermContentWrite,
@@ -63,12 +63,12 @@ type policy struct {
 func newPolicy(more map[Role][]Permission) *policy {
 	p := &policy{bits: map[Permission]int{}, sets: map[Role]rights{}}
 	for _, from := range []map[Role][]Permission{permissions, more} {
-		for r, held := range from {
+		for _, r := range slices.Sorted(maps.Keys(from)) {
 			if !AccountID(r).known() {
 				panic(fmt.Sprintf("tenancy: Config.Roles: %q is no name of a role: it is made of 1 to 64 of A-Z a-z 0-9 _ . : -", r))
 			}
 			set := append(rights{}, p.sets[r]...)
-			for _, perm := range held {
+			for _, perm := range from[r] {
 				if !AccountID(perm).known() {
 					panic(fmt.Sprintf("tenancy: Config.Roles: %q is no name of a permission: it is made of 1 to 64 of A-Z a-z 0-9 _ . : -", perm))
 				}

@@ -211,7 +211,7 @@ func TestM9_Roles_NobodyReachesFurtherThanItsOwn(t *testing.T) {
 			"recruiter": as(member("recruiter@example.com", []tenancy.Role{"recruiter"}, on(site("1"), tenancy.RoleEditor))),
 			"developer": as(member("developer@example.com", []tenancy.Role{tenancy.RoleDeveloper, tenancy.RoleEditor}, on(site("1"), tenancy.RoleAdmin))),
 			"stranger":  as("usr_none"), "operator": operator, "system": {Kind: tenancy.ActorSystem, ID: "job"}, "key": key,
-			"forged": {Kind: "admin", ID: string(ada.User.ID)},
+			"forged": {Kind: "admin", ID: string(ada.User.ID)}, "owner's key": {Kind: tenancy.ActorKey, ID: string(ada.User.ID)},
 		}
 		type change struct {
 			roles   []tenancy.Role // of the member before
@@ -441,6 +441,26 @@ func TestM15_APreviousBinaryRemovesAMemberWithRolesOnObjects(t *testing.T) {
 			t.Errorf("left behind: %v", r)
 		}
 	})
+}
+
+// A SQLite that does not mind foreign keys cascades nothing.
+func TestM9_RemoveMember_LeavesNothingBehind(t *testing.T) {
+	db := dbtest.SQLiteOneConn(t, tenancy.Migrate)
+	if _, err := db.ExecContext(t.Context(), "PRAGMA foreign_keys = OFF"); err != nil {
+		t.Fatal(err)
+	}
+	accounts, _ := newAccounts(t, db, tenancy.Config{})
+	ada := tenancytest.Register(t, db, accounts, "ada@example.com")
+	before := rows(t, db)
+	bob := addMember(t, db, accounts, ada.Account.ID, "bob@example.com", viewer, on(site("1"), tenancy.RoleEditor))
+	offer(t, db, accounts, ada.Account.ID, bob, self(ada))
+	wantErr(t, "removing", accounts.RemoveMember(t.Context(), db, tenancy.RemoveMember{Account: ada.Account.ID, User: bob, Actor: self(ada)}), nil)
+	after := rows(t, db)
+	for _, table := range []string{"tenancy_members", "tenancy_member_roles", "tenancy_object_roles", "tenancy_ownership_offers"} {
+		if after[table] != before[table] {
+			t.Errorf("%s: %d rows, want %d", table, after[table], before[table])
+		}
+	}
 }
 
 func TestM15_TakingThePeopleBackKeepsMembersAndRoles(t *testing.T) {

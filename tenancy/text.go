@@ -95,3 +95,11 @@ func cleanZone(s string) (string, error) {
 	}
 	return s, nil
 }
+
+// ParseName checks the name of an account or a person, which may come from outside,
+// and returns it as it is kept: 1 to 200 bytes that show something. ErrInvalid.
+func ParseName(s string) (string, error) { return cleanName(s) }
+
+// ParseZone checks the name of an IANA time zone, which may come from outside; "" is
+// UTC. ErrInvalid.
+func ParseZone(s string) (string, error) { return cleanZone(s) }

@@ -3,6 +3,7 @@ package id
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
 	"strings"
@@ -27,6 +28,13 @@ func New(prefix string) string { return write(prefix, now()) }
 // before everything. A clock that is wrong is followed where it was met and not in
 // what New makes.
 func After(prefix, last string) string { return write(prefix, max(now(), later(prefix, last))) }
+
+// Derived is an identifier that looks like those of New and is the same whenever it
+// is made from the same text. It tells no time.
+func Derived(prefix, from string) string {
+	sum := sha256.Sum256([]byte(prefix + "\x00" + from))
+	return prefix + "_" + encoding.EncodeToString(sum[:16])
+}
 
 func now() uint64 { return tick(uint64(time.Now().UnixMilli()) << 16) }
 

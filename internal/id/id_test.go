@@ -86,3 +86,15 @@ func TestAfter_FollowsNothingThatIsNoIdentifier(t *testing.T) {
 		}
 	}
 }
+
+func TestDerived_IsTheSameForTheSameTextOnly(t *testing.T) {
+	a := Derived("acc", "17")
+	if a != Derived("acc", "17") || len(a) != len(New("acc")) {
+		t.Errorf("%s, then %s", a, Derived("acc", "17"))
+	}
+	for _, b := range []string{Derived("acc", "18"), Derived("acc", ""), "acc" + strings.TrimPrefix(Derived("usr", "17"), "usr")} {
+		if a == b {
+			t.Errorf("%s twice", a)
+		}
+	}
+}

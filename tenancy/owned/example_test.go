@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/uptrace/bun"
 
@@ -23,7 +25,10 @@ type Note struct {
 
 func Example() {
 	ctx := context.Background()
-	db, err := sqlite.Open("file::memory:")
+	dir, err := os.MkdirTemp("", "owned-")
+	check(err)
+	defer func() { check(os.RemoveAll(dir)) }()
+	db, err := sqlite.Open(filepath.Join(dir, "notes.db"))
 	check(err)
 	defer func() { check(db.Close()) }()
 	db.SetMaxOpenConns(1)
