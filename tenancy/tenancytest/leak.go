@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/uptrace/bun"
@@ -81,6 +82,7 @@ type kit struct {
 	tables *owned.Tables
 
 	exempt   map[string]bool
+	prefixes []string                       // of tables that are not reported
 	examples map[reflect.Type]reflect.Value // of the models that are given
 	others   []any                          // models that belong to no account
 	subjects []*subject                     // parents before their children
@@ -101,7 +103,7 @@ type side struct {
 }
 
 func newKit(t testing.TB, db *bun.DB, tables *owned.Tables) *kit {
-	return &kit{t: t, ctx: t.Context(), db: db, plain: bun.NewDB(db.DB, db.Dialect()), tables: tables}
+	return &kit{t: t, ctx: t.Context(), db: db, plain: bun.NewDB(db.DB, db.Dialect()), tables: tables, prefixes: slices.Clone(libraryPrefixes)}
 }
 
 // bind binds the database, if the host has not done it in its own way.

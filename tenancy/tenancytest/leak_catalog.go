@@ -36,6 +36,25 @@ type foreign struct {
 	from, to []string
 }
 
+// target is a unique key as ON CONFLICT names it.
+func (u unique) target() (bun.Safe, bool) {
+	if contains(u.columns, "") {
+		return "", false
+	}
+	quoted := make([]string, len(u.columns))
+	for i, c := range u.columns {
+		quoted[i] = `"` + c + `"`
+	}
+	t := "(" + strings.Join(quoted, ", ") + ")"
+	switch {
+	case u.partial && u.where == "":
+		return "", true // SQLite takes the conflict without its key
+	case u.partial:
+		t += " WHERE " + u.where
+	}
+	return bun.Safe(t), true
+}
+
 func (c *catalog) column(name string) column {
 	for _, col := range c.columns {
 		if strings.EqualFold(col.Name, name) {

@@ -2,9 +2,6 @@ package tenancytest
 
 import (
 	"errors"
-	"strings"
-
-	"github.com/uptrace/bun"
 )
 
 // spare are the numbers of rows that Ada has and Eve may add: Eve's own first one,
@@ -104,25 +101,6 @@ var insertAttacks = []attack{
 	}),
 }
 
-// target is a unique key as ON CONFLICT names it.
-func (s *shot) target(u unique) (bun.Safe, bool) {
-	if contains(u.columns, "") {
-		return "", false
-	}
-	quoted := make([]string, len(u.columns))
-	for i, c := range u.columns {
-		quoted[i] = `"` + c + `"`
-	}
-	t := "(" + strings.Join(quoted, ", ") + ")"
-	switch {
-	case u.partial && u.where == "":
-		return "", true // SQLite takes the conflict without its key
-	case u.partial:
-		t += " WHERE " + u.where
-	}
-	return bun.Safe(t), true
-}
-
 // upsert writes a row of Eve's under the key of Ada's first, on every unique key.
 func (s *shot) upsert(extra string) error {
 	set := s.payload
@@ -132,11 +110,7 @@ func (s *shot) upsert(extra string) error {
 			return nil
 		}
 	}
-	for _, u := range s.catalog.uniques {
-		target, ok := s.target(u)
-		if !ok {
-			continue
-		}
+	for _, target := range s.targets {
 		q := s.db.NewInsert().Model(s.mine(first)).On("CONFLICT ? DO UPDATE", target).Set("? = EXCLUDED.?", set.SQLName, set.SQLName)
 		if extra != "" {
 			q = q.Where("1 = 0").WhereOr("1 = 1")
@@ -172,7 +146,7 @@ var upsertAttacks = []attack{
 		for _, f := range s.schema.PKs {
 			key.columns = append(key.columns, f.Name)
 		}
-		target, _ := s.target(key)
+		target, _ := key.target()
 		_, err := s.db.NewInsert().Model(s.mine(first)).On("CONFLICT ? DO UPDATE", target).
 			Set("? = ?", s.account.SQLName, s.accountIs(s.ada)).Exec(s.ctx)
 		return err

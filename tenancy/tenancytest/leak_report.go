@@ -85,7 +85,11 @@ func (k *kit) report() {
 	registered := map[string]bool{}
 	for _, tab := range k.tables.Registered() {
 		if typ := reflect.TypeOf(tab.Model); typ != nil && typ.Kind() == reflect.Pointer && typ.Elem().Kind() == reflect.Struct {
-			registered[strings.ToLower(unqualified(k.db.Table(typ.Elem()).Name))] = true
+			name := strings.ToLower(unqualified(k.db.Table(typ.Elem()).Name))
+			registered[name] = true
+			if !tab.SelfGuarded && tab.User == "" { // the library tests its own
+				k.prefixes = slices.DeleteFunc(k.prefixes, func(p string) bool { return strings.HasPrefix(name, p) })
+			}
 		}
 	}
 	with, err := k.tablesWith(k.columns())
@@ -119,5 +123,5 @@ func (k *kit) report() {
 
 func (k *kit) ignored(name string) bool {
 	name = strings.ToLower(name)
-	return k.exempt[name] || slices.ContainsFunc(libraryPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
+	return k.exempt[name] || slices.ContainsFunc(k.prefixes, func(p string) bool { return strings.HasPrefix(name, p) })
 }

@@ -29,6 +29,7 @@ type subject struct {
 
 	payload   *schema.Field // what an update can change; nil: nothing but keys
 	value     bun.Safe      // what it is changed to
+	targets   []bun.Safe    // the unique keys that an upsert of Eve's first row meets
 	updatable bool
 	deletable bool
 }
@@ -224,6 +225,9 @@ func (k *kit) row(s *subject, side *side, n int, varied bool) (any, error) {
 			}
 			continue
 		}
+		if (f.NullZero || f.IsPtr) && !key && !s.catalog.column(f.Name).NotNull {
+			continue // "ended_at" and its like: the row is alive
+		}
 		w.fill(f.Value(row))
 	}
 	if n == deleted {
@@ -320,6 +324,23 @@ func (k *kit) room(s *subject) {
 // refuses to all needs no attack.
 func (k *kit) probe(s *subject) {
 	k.room(s)
+	for _, u := range s.catalog.uniques {
+		target, ok := u.target()
+		if !ok {
+			continue
+		}
+		_ = k.undone(func(tx bun.Tx) error { // of one that leaves out this row, say
+			return k.past(tx, func(conn bun.IConn) error {
+				res, err := k.plain.NewInsert().Model(copyOf(s.rows[k.eve.id][first])).On("CONFLICT ? DO NOTHING", target).Conn(conn).Exec(k.ctx)
+				if err == nil {
+					if n, err := res.RowsAffected(); n == 0 && err == nil {
+						s.targets = append(s.targets, target)
+					}
+				}
+				return err
+			})
+		})
+	}
 	for _, f := range append([]*schema.Field{nil}, s.schema.DataFields...) {
 		column, value := s.account.SQLName, s.account.SQLName
 		if f != nil {

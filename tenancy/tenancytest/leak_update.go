@@ -2,6 +2,7 @@ package tenancytest
 
 import (
 	"github.com/uptrace/bun"
+	"strings"
 
 	"github.com/quitrent/quitrent/tenancy/owned"
 )
@@ -18,6 +19,15 @@ func (s *shot) change(model any) *owned.UpdateQuery {
 		return q.Set("? = ?", last.SQLName, last.SQLName)
 	}
 	return q.Set("? = ?", s.payload.SQLName, s.value)
+}
+
+// columns are the model's, as RETURNING names them.
+func (s *shot) columns() bun.Safe {
+	list := make([]string, len(s.schema.Fields))
+	for i, f := range s.schema.Fields {
+		list[i] = string(f.SQLName)
+	}
+	return bun.Safe(strings.Join(list, ", "))
 }
 
 // changeable reports that an update has a column to set besides the account's.
@@ -91,7 +101,7 @@ var updateAttacks = []attack{
 		}},
 	updateAttack("an update that returns rows", func(s *shot) error {
 		dest := s.slice()
-		err := s.change(s.model).Where("1 = 0").WhereOr("1 = 1").Returning("*").Scan(s.ctx, dest)
+		err := s.change(s.model).Where("1 = 0").WhereOr("1 = 1").Returning("?", s.columns()).Scan(s.ctx, dest)
 		return s.saw(dest, err, s.live())
 	}),
 	{verb: "an update that restores deleted rows", kind: writes, on: func(s *shot) bool { return changeable(s) && softDeletes(s) }, do: func(s *shot) error {
@@ -209,12 +219,16 @@ var deleteAttacks = []attack{
 		return affected(res, err, 1)
 	}),
 	deleteAttack("a delete of a slice without accounts", func(s *shot) error {
-		res, err := s.db.NewDelete().Model(s.sliceOf(s.unstamped(s.hers(first)), s.mine(unborn))).WherePK().Exec(s.ctx)
-		return affected(res, err, 1)
+		rows := []any{s.unstamped(s.hers(first))}
+		if s.rows[s.eve.id][second] != nil {
+			rows = append(rows, s.unstamped(s.hers(second)))
+		}
+		res, err := s.db.NewDelete().Model(s.sliceOf(rows...)).WherePK().Exec(s.ctx)
+		return affected(res, err, int64(len(rows)))
 	}),
 	deleteAttack("a delete that returns rows", func(s *shot) error {
 		dest := s.slice()
-		err := s.db.NewDelete().Model(s.model).Where("1 = 0").WhereOr("1 = 1").Returning("*").Scan(s.ctx, dest)
+		err := s.db.NewDelete().Model(s.model).Where("1 = 0").WhereOr("1 = 1").Returning("?", s.columns()).Scan(s.ctx, dest)
 		return s.saw(dest, err, s.live())
 	}),
 	{verb: "ForceDelete with WhereOr", kind: writes, prepare: emptied, on: deletesSoftly, do: func(s *shot) error {
