@@ -2,7 +2,6 @@ package tenancytest
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -12,12 +11,16 @@ import (
 	"github.com/quitrent/quitrent/tenancy/owned"
 )
 
-// names are the ways to name a table in SQL.
+// tableNames are the ways to name the table in SQL.
 func (s *shot) tableNames() []bun.Safe {
-	name, schema := s.schema.Name, "main"
-	if s.postgres() {
-		schema = "public"
+	schema, name, qualified := strings.Cut(s.schema.Name, ".")
+	switch {
+	case qualified:
+	case s.postgres():
+		schema, name = "public", s.schema.Name
 		_ = s.plain.NewRaw("SELECT current_schema()").Conn(s.idb).Scan(s.kit.ctx, &schema)
+	default:
+		schema, name = "main", s.schema.Name
 	}
 	return []bun.Safe{
 		bun.Safe(`"` + name + `"`),
@@ -47,51 +50,47 @@ func allRefused(of map[string]error) error {
 
 // rawAttack tries one statement under every name of the table, through DB.NewRaw and
 // through plain bun.
-func rawAttack(text string, on ...func(s *shot) bool) attack {
-	a := refusedAttack("raw SQL: "+text, func(s *shot) error {
+func rawAttack(text string, on func(s *shot) bool) attack {
+	return attack{verb: "raw SQL: " + text, kind: refused, on: on, do: func(s *shot) error {
 		of := map[string]error{}
 		for _, name := range s.tableNames() {
 			args := make([]any, strings.Count(text, "?"))
 			for i := range args {
 				args[i] = name
 			}
-			_, of[string(name)+" through Tables.For"] = s.db.NewRaw(text, args...).Exec(s.ctx)   // sqltext: the list below
-			_, of[string(name)+" through plain bun"] = s.idb.NewRaw(text, args...).Exec(s.ctx)   // sqltext: the list below
-			_, of[string(name)+" through ExecContext"] = s.idb.ExecContext(s.ctx, text, args...) // sqltext: the list below
-			rows, err := s.idb.QueryContext(s.ctx, text, args...)                                // sqltext: the list below
-			if err == nil {
-				err = errors.Join(rows.Close(), rows.Err())
-			}
-			of[string(name)+" through QueryContext"] = err
+			_, of[string(name)+" through Tables.For"] = s.db.NewRaw(text, args...).Exec(s.ctx)            // sqltext: the list below
+			_, of[string(name)+" through plain bun"] = s.idb.NewRaw(text, args...).Exec(s.ctx)            // sqltext: the list below
+			_, of[string(name)+" through ExecContext"] = s.idb.ExecContext(s.ctx, text, args...)          // sqltext: the list below
+			_, of[string(name)+" through QueryContext"] = drain(s.idb.QueryContext(s.ctx, text, args...)) // sqltext: the list below
 		}
 		return allRefused(of)
-	})
-	if len(on) > 0 {
-		a.on = on[0]
-	}
-	return a
+	}}
 }
 
 func onPostgres(s *shot) bool { return s.postgres() }
-func onSQLite(s *shot) bool   { return !s.postgres() }
+
+// canUndo reports that not even what should not have been let through lasts.
+func canUndo(s *shot) bool { _, pool := s.idb.(*bun.DB); return !pool }
+
+func onSQLite(s *shot) bool { return !s.postgres() }
 
 var rawAttacks = []attack{
-	rawAttack("SELECT * FROM ?"),
-	rawAttack("SELECT COUNT(*) FROM ? AS leak WHERE 1 = 1"),
-	rawAttack("SELECT 1 FROM (SELECT * FROM ?) AS leak"),
-	rawAttack("SELECT (SELECT COUNT(*) FROM ?)"),
-	rawAttack("SELECT 1 WHERE EXISTS (SELECT 1 FROM ?)"),
-	rawAttack("SELECT 1 FROM (SELECT 1 AS x) AS a, ? AS b"),
-	rawAttack("SELECT 1 FROM (SELECT 1 AS x) AS a JOIN ? AS b ON 1 = 1"),
-	rawAttack("SELECT 1 FROM (SELECT 1 AS x) AS a LEFT JOIN ? AS b ON 1 = 1"),
-	rawAttack("SELECT 1 UNION ALL SELECT 1 FROM ?"),
-	rawAttack("WITH leak AS (SELECT * FROM ?) SELECT COUNT(*) FROM leak"),
-	rawAttack("DELETE FROM ?"),
-	rawAttack("DELETE FROM ? WHERE 1 = 1 RETURNING *"),
-	rawAttack("INSERT INTO ? SELECT * FROM ?"),
-	rawAttack("DROP TABLE ?"),
-	rawAttack("EXPLAIN SELECT * FROM ?"),
-	rawAttack("TRUNCATE ?", onPostgres),
+	rawAttack("SELECT * FROM ?", nil),
+	rawAttack("SELECT COUNT(*) FROM ? AS leak WHERE 1 = 1", nil),
+	rawAttack("SELECT 1 FROM (SELECT * FROM ?) AS leak", nil),
+	rawAttack("SELECT (SELECT COUNT(*) FROM ?)", nil),
+	rawAttack("SELECT 1 WHERE EXISTS (SELECT 1 FROM ?)", nil),
+	rawAttack("SELECT 1 FROM (SELECT 1 AS x) AS a, ? AS b", nil),
+	rawAttack("SELECT 1 FROM (SELECT 1 AS x) AS a JOIN ? AS b ON 1 = 1", nil),
+	rawAttack("SELECT 1 FROM (SELECT 1 AS x) AS a LEFT JOIN ? AS b ON 1 = 1", nil),
+	rawAttack("SELECT 1 UNION ALL SELECT 1 FROM ?", nil),
+	rawAttack("WITH leak AS (SELECT * FROM ?) SELECT COUNT(*) FROM leak", nil),
+	rawAttack("DELETE FROM ?", nil),
+	rawAttack("DELETE FROM ? WHERE 1 = 1 RETURNING *", nil),
+	rawAttack("INSERT INTO ? SELECT * FROM ?", nil),
+	rawAttack("DROP TABLE ?", canUndo),
+	rawAttack("EXPLAIN SELECT * FROM ?", nil),
+	rawAttack("TRUNCATE ?", func(s *shot) bool { return onPostgres(s) && canUndo(s) }),
 	rawAttack("TABLE ?", onPostgres),
 	rawAttack("SELECT * FROM ONLY ?", onPostgres),
 	rawAttack("LOCK TABLE ?", onPostgres),
@@ -148,11 +147,7 @@ func (s *shot) plainly(ctx context.Context) error {
 	_, of["Count"] = s.idb.NewSelect().Model(s.model).Count(ctx)
 	_, of["Exists"] = s.idb.NewSelect().Model(s.model).Exists(ctx)
 	_, of["ScanAndCount"] = s.idb.NewSelect().Model(s.slice()).Limit(1).ScanAndCount(ctx)
-	rows, err := s.idb.NewSelect().Model(s.model).Rows(ctx)
-	if err == nil {
-		err = errors.Join(rows.Close(), rows.Err())
-	}
-	of["Rows"] = err
+	_, of["Rows"] = drain(s.idb.NewSelect().Model(s.model).Rows(ctx))
 	_, of["the other's sub-select"] = s.idb.NewSelect().TableExpr("(SELECT * FROM ? WHERE ? = ?) AS leak",
 		s.schema.SQLName, s.account.SQLName, s.accountIs(s.ada)).Count(ctx)
 	_, of["NewInsert"] = s.idb.NewInsert().Model(s.forged()).Exec(ctx)
@@ -202,11 +197,7 @@ func (s *shot) queries() error {
 	of["Scan"] = s.db.NewSelect().Model(dest).Scan(s.ctx)
 	_, of["Count"] = s.query().Count(s.ctx)
 	_, of["Exists"] = s.query().Exists(s.ctx)
-	rows, err := s.query().Rows(s.ctx)
-	if err == nil {
-		err = errors.Join(rows.Close(), rows.Err())
-	}
-	of["Rows"] = err
+	_, of["Rows"] = drain(s.query().Rows(s.ctx))
 	_, of["DB.Table"] = s.db.NewSelect().TableExpr("? AS leak", s.db.Table(s.model)).Count(s.ctx)
 	return allRefused(of)
 }

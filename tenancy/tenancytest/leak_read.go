@@ -102,15 +102,8 @@ var readAttacks = []attack{
 		return nil
 	}),
 	readAttack("Rows", func(s *shot) error {
-		rows, err := anything(s.query()).Rows(s.ctx)
-		if err != nil {
-			return err
-		}
-		var n int64
-		for rows.Next() {
-			n++
-		}
-		return counted(n, errors.Join(rows.Err(), rows.Close()), s.live())
+		n, err := drain(anything(s.query()).Rows(s.ctx))
+		return counted(n, err, s.live())
 	}),
 	readAttack("ScanAndCount", func(s *shot) error {
 		dest := s.slice()
@@ -162,6 +155,18 @@ var readAttacks = []attack{
 		dest := s.slice()
 		return s.saw(dest, anything(s.db.NewSelect().Model(dest)).WhereAllWithDeleted().Scan(s.ctx), s.all())
 	}},
+}
+
+// drain counts rows.
+func drain(rows *sql.Rows, err error) (n int64, _ error) {
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		n++
+	}
+	return n, rows.Err()
 }
 
 func hasID(s *shot) bool       { return len(s.otherKeys()) > 0 }

@@ -1,6 +1,7 @@
 package tenancytest
 
 import (
+	"database/sql"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,49 +26,51 @@ func (k *kit) snapshot(conn bun.IConn) (out snapshot, err error) {
 func (k *kit) read(conn bun.IConn) (snapshot, error) {
 	out := snapshot{}
 	for _, s := range k.subjects {
-		rows, err := k.plain.NewSelect().ColumnExpr("*").TableExpr("?", bun.Ident(s.schema.Name)).Conn(conn).Rows(k.ctx)
+		lines, err := s.lines(k.plain.NewSelect().ColumnExpr("*").TableExpr("?", bun.Ident(s.schema.Name)).Conn(conn).Rows(k.ctx))
 		if err != nil {
 			return nil, err
 		}
-		accounts := map[string][]string{}
-		err = func() error {
-			defer func() { _ = rows.Close() }()
-			columns, err := rows.Columns()
-			if err != nil {
-				return err
-			}
-			values, ptrs := make([]any, len(columns)), make([]any, len(columns))
-			for i := range values {
-				ptrs[i] = &values[i]
-			}
-			for rows.Next() {
-				if err := rows.Scan(ptrs...); err != nil {
-					return err
-				}
-				var account string
-				fields := make([]string, len(columns))
-				for i, v := range values {
-					if b, ok := v.([]byte); ok {
-						v = string(b)
-					}
-					fields[i] = fmt.Sprintf("%s=%v", columns[i], v)
-					if columns[i] == s.account.Name {
-						account = fmt.Sprint(v)
-					}
-				}
-				accounts[account] = append(accounts[account], strings.Join(fields, " "))
-			}
-			return rows.Err()
-		}()
-		if err != nil {
-			return nil, err
-		}
-		for _, lines := range accounts {
-			slices.Sort(lines)
-		}
-		out[s.schema.Name] = accounts
+		out[s.schema.Name] = lines
 	}
 	return out, nil
+}
+
+// lines are rows as text, by account.
+func (s *subject) lines(rows *sql.Rows, err error) (map[string][]string, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	columns, err := rows.Columns()
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]string{}
+	values, ptrs := make([]any, len(columns)), make([]any, len(columns))
+	for i := range values {
+		ptrs[i] = &values[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(ptrs...); err != nil {
+			return nil, err
+		}
+		var account string
+		fields := make([]string, len(columns))
+		for i, v := range values {
+			if b, ok := v.([]byte); ok {
+				v = string(b)
+			}
+			fields[i] = fmt.Sprintf("%s=%v", columns[i], v)
+			if columns[i] == s.account.Name {
+				account = fmt.Sprint(v)
+			}
+		}
+		out[account] = append(out[account], strings.Join(fields, " "))
+	}
+	for _, lines := range out {
+		slices.Sort(lines)
+	}
+	return out, rows.Err()
 }
 
 // changes says what became of the rows of all accounts but one, or "".
