@@ -1,0 +1,45 @@
+package credits
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/internal/dbtest"
+	"github.com/quitrent/quitrent/tenancy"
+	"github.com/quitrent/quitrent/tenancy/owned"
+	"github.com/quitrent/quitrent/tenancy/tenancytest"
+)
+
+// lockedRow is written by SQL alone otherwise.
+type lockedRow struct {
+	bun.BaseModel `bun:"table:credits_accounts"`
+
+	Account   tenancy.AccountID `bun:"account_id,pk"`
+	Unit      string            `bun:"unit,pk"`
+	Booked    int64             `bun:"booked"`
+	Number    int64             `bun:"number"`
+	CreatedAt time.Time         `bun:"created_at"`
+}
+
+// Every table is kept to an account, in its keys and under every verb that the
+// database lets through. A new one belongs into
+// this test.
+func TestM11_OwnTablesAreKeptApart(t *testing.T) {
+	models := []any{
+		(*lockedRow)(nil), (*grantRow)(nil), (*entryRow)(nil), (*splitRow)(nil), (*keyRow)(nil),
+	}
+	var tables []owned.Table
+	for _, m := range models {
+		tables = append(tables, owned.Table{Model: m})
+	}
+	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
+		tenancytest.Run(t, db, owned.New(owned.Config{Tables: tables}), &grantRow{Amount: 100, Remaining: 50})
+		want := dbtest.Named(db, models)
+		if d := cmp.Diff(want, dbtest.Tables(t, db, "credits_")); d != "" {
+			t.Errorf("the tables of the package (-named in this test +there):\n%s", d)
+		}
+	}, Migrate)
+}
