@@ -16,7 +16,6 @@ import (
 // DB is the database as one account may see it: bun's queries on the rows of that
 // account and no other. For makes one; it is good as long as the bun.IDB it came from.
 type DB struct {
-	tables  *Tables
 	b       *binding
 	idb     bun.IDB
 	scoped  *bun.DB
@@ -32,7 +31,7 @@ type DB struct {
 // account, ErrUnbound when db was not bound, and with Config.RowSecurity
 // ErrNeedsTransaction when db is no transaction.
 func (t *Tables) For(ctx context.Context, db bun.IDB) *DB {
-	d := &DB{tables: t, idb: db}
+	d := &DB{idb: db}
 	if pool, ok := db.(*bun.DB); ok {
 		d.scoped = pool
 	} else {
@@ -128,9 +127,11 @@ func (d *DB) RunInTx(ctx context.Context, fn func(ctx context.Context, db *DB) e
 		return d.err
 	}
 	return tx.Join(ctx, d.idb, func(db bun.IDB) error {
-		in := d.tables.For(ctx, db)
-		if in.err != nil {
-			return in.err
+		in := &DB{b: d.b, idb: db, scoped: d.scoped, account: d.account}
+		if d.b.rowSecurity {
+			if err := d.b.enterRows(ctx, db, d.account); err != nil {
+				return err
+			}
 		}
 		return fn(ctx, in)
 	})
