@@ -14,6 +14,7 @@ import (
 
 	"github.com/quitrent/quitrent/credits"
 	"github.com/quitrent/quitrent/tenancy"
+	"github.com/quitrent/quitrent/tenancy/owned"
 )
 
 // What the service sells: an idea costs five credits.
@@ -32,15 +33,15 @@ func migrateIdeas(ctx context.Context, db *bun.DB) error {
 // order is the host's own row: what was made for which ledger entry.
 type order struct {
 	bun.BaseModel `bun:"table:orders"`
+	owned.Row
 
-	Account tenancy.AccountID `bun:"account_id,pk"`
-	Entry   int64             `bun:"entry,pk"`
-	Count   int64             `bun:"count"`
+	Entry int64 `bun:"entry,pk"`
+	Count int64 `bun:"count"`
 }
 
 // ideas sells ideas. The order and its price commit together or not at all, and a
 // client that sends its Idempotency-Key again gets the same ideas and pays once.
-func ideas(db *bun.DB, ledger *credits.Ledger) http.Handler {
+func ideas(db *bun.DB, tables *owned.Tables, ledger *credits.Ledger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var ask struct {
 			Count int64 `json:"count"`
@@ -71,7 +72,7 @@ func ideas(db *bun.DB, ledger *credits.Ledger) http.Handler {
 			if err != nil || entry.Replayed {
 				return err
 			}
-			_, err = tx.NewInsert().Model(&order{Account: entry.Account, Entry: entry.Number, Count: ask.Count}).Exec(ctx)
+			_, err = tables.For(ctx, tx).NewInsert().Model(&order{Entry: entry.Number, Count: ask.Count}).Exec(ctx)
 			return err
 		})
 		if err = cmp.Or(err, refused); err != nil {

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -26,6 +27,8 @@ import (
 	"github.com/quitrent/quitrent/credits"
 	"github.com/quitrent/quitrent/examples/catalogue"
 	"github.com/quitrent/quitrent/tenancy"
+	"github.com/quitrent/quitrent/tenancy/owned"
+	"github.com/quitrent/quitrent/tenancy/retention"
 	"github.com/quitrent/quitrent/throttle"
 )
 
@@ -100,6 +103,13 @@ func serve(ctx context.Context, db *bun.DB, addr, file string, ahead time.Durati
 	if _, err := accounts.Ensure(ctx, db, catalogue.Plans()...); err != nil {
 		return err
 	}
+	tables := ownedTables()
+	if err := tables.Bind(ctx, db); err != nil {
+		return err
+	}
+	keeper := retention.New(accounts, tables, retention.Config{
+		Now: now, Lookups: slices.Concat(authn.Lookups(), billing.Lookups()),
+	})
 
 	// Which credential opens a route, and what the account must be able to do.
 	byKey := func(h http.Handler) http.Handler { return keys.Middleware(db, tenancy.Use)(limiter.Middleware(h)) }
@@ -111,8 +121,10 @@ func serve(ctx context.Context, db *bun.DB, addr, file string, ahead time.Durati
 	}
 	v1 := http.NewServeMux()
 	v1.Handle("/signup", passwords.SignUp(db, keys))
-	v1.Handle("POST /ideas", byKey(ideas(db, ledger)))
+	v1.Handle("POST /ideas", byKey(ideas(db, tables, ledger)))
 	v1.Handle("/account", byEither(accounts.Handler(db)))
+	v1.Handle("/account/", byPassword(tenancy.SignIn|tenancy.Pay, accounts.Handler(db))) // members, closing
+	v1.Handle("/account/export", byPassword(tenancy.Export, keeper.Handler(db)))
 	v1.Handle("/credits/{list}", byEither(ledger.Handler(db)))
 	v1.Handle("/keys", byPassword(tenancy.SignIn, keys.Handler(db)))
 	v1.Handle("/keys/{id}", byPassword(tenancy.SignIn, keys.Handler(db)))
@@ -143,6 +155,7 @@ func serve(ctx context.Context, db *bun.DB, addr, file string, ahead time.Durati
 	var background sync.WaitGroup
 	background.Go(func() { _ = accounts.Run(ctx, db) })
 	background.Go(func() { _ = subscriptions.Run(ctx, db) })
+	background.Go(func() { _ = keeper.Run(ctx, db) }) // erases what was closed 30 days ago
 	background.Go(func() {
 		<-ctx.Done()
 		grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -155,6 +168,14 @@ func serve(ctx context.Context, db *bun.DB, addr, file string, ahead time.Durati
 	background.Wait()
 	fmt.Println("stopped; the data stays in", file)
 	return nil
+}
+
+// ownedTables are those with rows of accounts: the library's, and the service's own.
+func ownedTables() *owned.Tables {
+	return owned.New(owned.Config{Tables: slices.Concat(
+		retention.Tables(), credits.Tables(), authn.Tables(), billing.Tables(),
+		[]owned.Table{{Model: (*order)(nil)}},
+	)})
 }
 
 func logEvent(_ context.Context, e tenancy.Event) error {

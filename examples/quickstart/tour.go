@@ -57,4 +57,10 @@ curl -si $BASE/v1/ideas -H "Authorization: Bearer $KEY" -H "$JSON" -d '{"count":
 # 6. The ledger
 curl -s "$BASE/v1/credits/entries?limit=5" -H "Authorization: Bearer $KEY"
 curl -s $BASE/v1/credits/balance -H "Authorization: Bearer $KEY"
+
+# 7. Leave: take everything along, close the account, and have it back within 30 days
+curl -s -o /dev/null -w '%{http_code} %{content_type}\n' -u $WHO $BASE/v1/account/export
+curl -s -u $WHO $BASE/v1/account/close -H "$JSON" -d '{"reason": "moving on"}'
+curl -si $BASE/v1/ideas -H "Authorization: Bearer $KEY" -H "$JSON" -d '{"count": 1}'
+curl -s $BASE/operator/accounts/$ACCOUNT/restore -H "Authorization: Bearer $OPERATOR" -H "$JSON" -d '{"reason": "changed her mind"}'
 `))

@@ -167,6 +167,18 @@ func TestM16_ThePrintedLinesWorkWhenPastedInOrder(t *testing.T) {
 	if b := parse[map[string]int64](t, tr.line()); b["spendable"] != left || b["booked"] != left || b["held"] != 0 {
 		t.Errorf("the balance: %v, want %d", b, left)
 	}
+
+	// 7
+	if exported := tr.line(); exported != "200 application/zip" {
+		t.Errorf("the export: %s", exported)
+	}
+	if now := parse[account](t, tr.line()); now.Status != "closed" {
+		t.Errorf("after closing: %+v", now)
+	}
+	tr.response().want(t, "a closed account's key", http.StatusNotFound, "no_account")
+	if now := parse[account](t, tr.line()); now.Status != "active" || now.Plan != "starter" {
+		t.Errorf("after restoring: %+v", now)
+	}
 	for _, rest := range []*bufio.Reader{tr.in, told} {
 		if b, _ := io.ReadAll(rest); len(b) > 0 {
 			t.Errorf("more was printed: %s", b)

@@ -286,7 +286,8 @@ func TestM13_AnExportIsDownloaded(t *testing.T) {
 	})
 }
 
-// A client must be able to tell a download that broke off from one that is whole.
+// A client must be able to tell a download that broke off from one that is whole, and
+// one that is slow keeps nobody waiting.
 func TestM13_AnExportThatFailsHalfwayBreaksOff(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ada, _ := w.register(t, "ada@example.com")
@@ -295,7 +296,7 @@ func TestM13_AnExportThatFailsHalfwayBreaksOff(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithCancel(ctx)
+		w.db.SetMaxOpenConns(1)
 		rec := httptest.NewRecorder()
 		defer func() {
 			if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) {
@@ -305,17 +306,20 @@ func TestM13_AnExportThatFailsHalfwayBreaksOff(t *testing.T) {
 				t.Error(err)
 			}
 		}()
-		out := broken{rec, cancel}
+		out := broken{rec, func() error {
+			_, err := w.accounts.Get(ctx, w.db, ada) // waits for ever where the export has the connection
+			return err
+		}}
 		w.keeper.Handler(w.db).ServeHTTP(out, httptest.NewRequestWithContext(ctx, http.MethodGet, "/account/export", nil))
 	})
 }
 
 type broken struct {
 	http.ResponseWriter
-	cancel func()
+	meanwhile func() error
 }
 
 func (b broken) Write(p []byte) (int, error) {
-	b.cancel()
-	return b.ResponseWriter.Write(p)
+	n, err := b.ResponseWriter.Write(p[:len(p)/2])
+	return n, errors.Join(err, b.meanwhile(), io.ErrClosedPipe)
 }

@@ -1,8 +1,10 @@
 package retention
 
 import (
+	"io"
 	"mime"
 	"net/http"
+	"os"
 
 	"github.com/uptrace/bun"
 
@@ -12,7 +14,8 @@ import (
 
 // Handler serves an account's export to itself, behind a middleware that enters it
 // for tenancy.Export. Everything that the account owns is in it, so it takes
-// tenancy.PermAccountManage.
+// tenancy.PermAccountManage. The archive is put
+// together in the system's folder for temporary files first.
 //
 //	GET /account/export?reason=…
 func (k *Keeper) Handler(db *bun.DB) http.Handler {
@@ -22,32 +25,32 @@ func (k *Keeper) Handler(db *bun.DB) http.Handler {
 			return err
 		}
 		s := tenancy.From(r.Context())
-		name := "export-" + string(s.Account) + "-" + k.now().Format("20060102") + ".zip"
-		d := &download{ResponseWriter: w, name: name}
-		_, err := k.Export(r.Context(), db, d, Export{Account: s.Account, Actor: s.Actor, Reason: r.URL.Query().Get("reason")})
-		if err != nil && d.begun {
-			panic(http.ErrAbortHandler) // so that the client sees that it is cut short
+		// By way of a file, so that a slow client holds neither a snapshot nor, on
+		// SQLite, the only connection; and a failure is answered as one.
+		file, err := os.CreateTemp("", "quitrent-export-")
+		if err != nil {
+			return err
 		}
-		return err
-	})
-	return mux
-}
-
-// download sends the headers with the first byte: until then a refusal is answered.
-type download struct {
-	http.ResponseWriter
-	name  string
-	begun bool
-}
-
-func (d *download) Write(b []byte) (int, error) {
-	if !d.begun {
-		d.begun = true
-		h := d.Header()
+		defer func() { _, _ = file.Close(), os.Remove(file.Name()) }()
+		_, err = k.Export(r.Context(), db, file, Export{Account: s.Account, Actor: s.Actor, Reason: r.URL.Query().Get("reason")})
+		if err != nil {
+			return err
+		}
+		if _, err := file.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		h := w.Header()
 		h.Set("Content-Type", "application/zip")
-		h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": d.name}))
+		h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{
+			"filename": "export-" + string(s.Account) + "-" + k.now().Format("20060102") + ".zip",
+		}))
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
-	}
-	return d.ResponseWriter.Write(b)
+		_, err = io.Copy(w, file)
+		if err != nil {
+			panic(http.ErrAbortHandler) // so that the client sees that it is cut short
+		}
+		return nil
+	})
+	return mux
 }
