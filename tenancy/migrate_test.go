@@ -63,7 +63,7 @@ func TestM15_Migrations_UpDownAndUpAgainWithRows(t *testing.T) {
 				t.Errorf("%s (-want +got):\n%s%v", what, d, err)
 			}
 		}
-		all := []string{"0001_tenancy", "0002_people", "0003_invitations", "0004_lifecycle", "0005_audit_seals"}
+		all := []string{"0001_tenancy", "0002_people", "0003_invitations", "0004_lifecycle", "0005_audit_seals", "0006_retention"}
 		status("before", nil, all)
 		for range 2 {
 			for range 2 { // the second time there is nothing to do
@@ -163,7 +163,7 @@ func TestMigrations_IDsAreInTheirOrderUnderEveryCollation(t *testing.T) {
 	var got []string
 	err := db.NewRaw(`SELECT table_name || '.' || column_name FROM information_schema.columns
 		WHERE table_schema = current_schema() AND collation_name = 'C' ORDER BY 1`).Scan(t.Context(), &got)
-	want := []string{"tenancy_audit.audit_id", "tenancy_audit_seals.audit_id", "tenancy_deliveries.event_id", "tenancy_events.event_id", "tenancy_invitation_tokens.invitation_id", "tenancy_invitations.invitation_id"}
+	want := []string{"tenancy_audit.audit_id", "tenancy_audit_seals.audit_id", "tenancy_deliveries.event_id", "tenancy_events.event_id", "tenancy_invitation_tokens.invitation_id", "tenancy_invitations.invitation_id", "tenancy_legal_holds.hold_id"}
 	if d := cmp.Diff(want, got); d != "" || err != nil {
 		t.Errorf("(-want +got):\n%s%v", d, err)
 	}

@@ -32,7 +32,12 @@ type DB struct {
 // account, ErrUnbound when db was not bound, and with Config.RowSecurity
 // ErrNeedsTransaction when db is no transaction.
 func (t *Tables) For(ctx context.Context, db bun.IDB) *DB {
-	d := &DB{tables: t, idb: db, scoped: db.NewSelect().DB()}
+	d := &DB{tables: t, idb: db}
+	if pool, ok := db.(*bun.DB); ok {
+		d.scoped = pool
+	} else {
+		d.scoped = db.NewSelect().DB()
+	}
 	b, ok := t.of(db)
 	if !ok {
 		d.err = ErrUnbound
@@ -178,12 +183,12 @@ func (w *write) setModel(model any) {
 
 // sets refuses an assignment to the account's column: a row never changes its
 // account.
-func (w *write) sets(expr string) {
+func (w *write) sets(expr string, args ...any) {
 	if w.table == nil {
 		w.fail(errors.New("owned: call Model first"))
 		return
 	}
-	w.whole(expr, func(t, last token) {
+	w.whole(expr, args, func(t, last token) {
 		if (t.kind == word || t.kind == quoted) && equalFold(t.text, w.table.Account) && last.text != "." || t.kind == opaque {
 			w.fail(fmt.Errorf("%w: %s: a row never changes its account", ErrForeign, w.table.name))
 		}
@@ -196,7 +201,13 @@ func (w *write) sets(expr string) {
 // whole refuses a piece of SQL that would reach out of its place in the statement:
 // one that closes a parenthesis or begins a comment or a quote of its surroundings.
 // each sees its tokens.
-func (w *write) whole(expr string, each func(t, last token)) {
+func (w *write) whole(expr string, args []any, each func(t, last token)) {
+	for _, arg := range args {
+		if _, sql := arg.(schema.QueryAppender); sql { // a name, a sub-query: no mere value
+			expr = w.db.scoped.QueryGen().FormatQuery(expr, args...) // sqltext: to be looked at
+			break
+		}
+	}
 	lex := lexer{sql: expr, postgres: w.db.isPostgres()}
 	depth := 0
 	for last, t := (token{}), lex.next(); t.kind != end; last, t = t, lex.next() {

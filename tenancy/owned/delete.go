@@ -42,14 +42,14 @@ func (q *DeleteQuery) WherePK(cols ...string) *DeleteQuery {
 
 // Where adds a condition with AND.
 func (q *DeleteQuery) Where(query string, args ...any) *DeleteQuery {
-	q.whole(query, nil)
+	q.whole(query, args, nil)
 	q.conditions.add(" AND ", query, args)
 	return q
 }
 
 // WhereOr adds a condition with OR.
 func (q *DeleteQuery) WhereOr(query string, args ...any) *DeleteQuery {
-	q.whole(query, nil)
+	q.whole(query, args, nil)
 	q.conditions.add(" OR ", query, args)
 	return q
 }
@@ -80,7 +80,7 @@ func (q *DeleteQuery) ForceDelete() *DeleteQuery {
 
 // Returning is what to read back.
 func (q *DeleteQuery) Returning(query string, args ...any) *DeleteQuery {
-	q.whole(query, nil)
+	q.whole(query, args, nil)
 	q.q = q.q.Returning(query, args...) // sqltext: the caller's
 	return q
 }

@@ -57,7 +57,7 @@ func (q *InsertQuery) ExcludeColumn(columns ...string) *InsertQuery {
 // Value overwrites a column's value by an expression.
 func (q *InsertQuery) Value(column, expr string, args ...any) *InsertQuery {
 	q.sets(column)
-	q.whole(expr, nil)
+	q.whole(expr, args, nil)
 	q.q = q.q.Value(column, expr, args...) // sqltext: the caller's
 	return q
 }
@@ -65,7 +65,7 @@ func (q *InsertQuery) Value(column, expr string, args ...any) *InsertQuery {
 // On is what happens to a row that is there already: "CONFLICT (account_id, id) DO
 // UPDATE". An update that it makes is kept to rows of the account.
 func (q *InsertQuery) On(s string, args ...any) *InsertQuery {
-	q.whole(s, func(t token, _ token) {
+	q.whole(s, args, func(t token, _ token) {
 		q.upsert = q.upsert || t.kind == word && equalFold(t.text, "update")
 	})
 	q.q = q.q.On(s, args...) // sqltext: the caller's
@@ -74,28 +74,28 @@ func (q *InsertQuery) On(s string, args ...any) *InsertQuery {
 
 // Set is an assignment of the update that On makes.
 func (q *InsertQuery) Set(expr string, args ...any) *InsertQuery {
-	q.sets(expr)
+	q.sets(expr, args...)
 	q.q = q.q.Set(expr, args...) // sqltext: the caller's
 	return q
 }
 
 // Where adds a condition to the update that On makes.
 func (q *InsertQuery) Where(query string, args ...any) *InsertQuery {
-	q.whole(query, nil)
+	q.whole(query, args, nil)
 	q.where.add(" AND ", query, args)
 	return q
 }
 
 // WhereOr adds a condition with OR to the update that On makes.
 func (q *InsertQuery) WhereOr(query string, args ...any) *InsertQuery {
-	q.whole(query, nil)
+	q.whole(query, args, nil)
 	q.where.add(" OR ", query, args)
 	return q
 }
 
 // Returning is what to read back.
 func (q *InsertQuery) Returning(query string, args ...any) *InsertQuery {
-	q.whole(query, nil)
+	q.whole(query, args, nil)
 	q.q = q.q.Returning(query, args...) // sqltext: the caller's
 	return q
 }

@@ -23,13 +23,15 @@ var (
 	ErrNeedsOwner = errors.New("owned: work across accounts needs the database of the tables' owner: see Tables.BindOwner")
 )
 
-// The two policies of every guarded table. The first opens the rows of the account
-// that the transaction has set, to anybody; the second opens all of them, to the
-// owner who has said so. The settings are cut off at the end of the transaction, so
-// a pooler hands nobody's on, and what is left then is ”, which no account is.
+// The two policies of every guarded table, by the setting quitrent.account. The first
+// opens the rows of the account that the transaction has set, to anybody; the second
+// opens all of them, to the owner who has set everybody. The setting is cut off at the
+// end of the transaction, so a pooler hands nobody's on; what is left then is empty,
+// which no account is.
 const (
 	policyAccount = "quitrent_account"
 	policyAcross  = "quitrent_across"
+	everybody     = "*"
 )
 
 // Secure turns row-level security on for every guarded table, with FORCE, so that it
@@ -48,11 +50,11 @@ func (t *Tables) Secure(ctx context.Context, owner *bun.DB) error {
 			db.NewRaw("ALTER TABLE ? ENABLE ROW LEVEL SECURITY", name),
 			db.NewRaw("ALTER TABLE ? FORCE ROW LEVEL SECURITY", name),
 			db.NewRaw(`CREATE POLICY quitrent_account ON ?0
-				USING (?1 = (SELECT NULLIF(current_setting('quitrent.account', TRUE), '')::?2))
-				WITH CHECK (?1 = (SELECT NULLIF(current_setting('quitrent.account', TRUE), '')::?2))`, name, column, bun.Safe(typ)),
+				USING (?1 = (SELECT NULLIF(NULLIF(current_setting('quitrent.account', TRUE), ''), '*')::?2))
+				WITH CHECK (?1 = (SELECT NULLIF(NULLIF(current_setting('quitrent.account', TRUE), ''), '*')::?2))`, name, column, bun.Safe(typ)),
 			db.NewRaw(`CREATE POLICY quitrent_across ON ? TO CURRENT_USER
-				USING ((SELECT current_setting('quitrent.across', TRUE)) = 'on')
-				WITH CHECK ((SELECT current_setting('quitrent.across', TRUE)) = 'on')`, name),
+				USING ((SELECT current_setting('quitrent.account', TRUE)) = '*')
+				WITH CHECK ((SELECT current_setting('quitrent.account', TRUE)) = '*')`, name),
 		} {
 			if _, err := q.Exec(ctx); err != nil {
 				return err
@@ -104,17 +106,16 @@ func (t *Tables) policies(ctx context.Context, owner *bun.DB, fn func(db bun.IDB
 
 // enterRows tells the transaction whose rows it may see; "" is everybody's.
 func (b *binding) enterRows(ctx context.Context, db bun.IDB, account tenancy.AccountID) error {
-	across := ""
+	setting := string(account)
 	switch {
 	case tx.Owns(db):
 		return ErrNeedsTransaction
 	case account == "" && !b.owner:
 		return ErrNeedsOwner
 	case account == "":
-		across = "on"
+		setting = everybody
 	}
-	_, err := db.NewRaw("SELECT set_config('quitrent.account', ?, TRUE), set_config('quitrent.across', ?, TRUE)",
-		string(account), across).Exec(ctx)
+	_, err := db.NewRaw("SET LOCAL quitrent.account = ?", setting).Exec(ctx)
 	return err
 }
 

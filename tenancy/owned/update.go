@@ -52,7 +52,7 @@ func (q *UpdateQuery) ExcludeColumn(columns ...string) *UpdateQuery {
 
 // Set is an assignment.
 func (q *UpdateQuery) Set(expr string, args ...any) *UpdateQuery {
-	q.sets(expr)
+	q.sets(expr, args...)
 	q.q = q.q.Set(expr, args...) // sqltext: the caller's
 	return q
 }
@@ -60,7 +60,7 @@ func (q *UpdateQuery) Set(expr string, args ...any) *UpdateQuery {
 // SetColumn is an assignment to one column.
 func (q *UpdateQuery) SetColumn(column, expr string, args ...any) *UpdateQuery {
 	q.sets(column)
-	q.whole(expr, nil)
+	q.whole(expr, args, nil)
 	q.q = q.q.SetColumn(column, expr, args...) // sqltext: the caller's
 	return q
 }
@@ -68,7 +68,7 @@ func (q *UpdateQuery) SetColumn(column, expr string, args ...any) *UpdateQuery {
 // Value overwrites a column's value by an expression.
 func (q *UpdateQuery) Value(column, expr string, args ...any) *UpdateQuery {
 	q.sets(column)
-	q.whole(expr, nil)
+	q.whole(expr, args, nil)
 	q.q = q.q.Value(column, expr, args...) // sqltext: the caller's
 	return q
 }
@@ -95,14 +95,14 @@ func (q *UpdateQuery) WherePK(cols ...string) *UpdateQuery {
 
 // Where adds a condition with AND.
 func (q *UpdateQuery) Where(query string, args ...any) *UpdateQuery {
-	q.whole(query, nil)
+	q.whole(query, args, nil)
 	q.conditions.add(" AND ", query, args)
 	return q
 }
 
 // WhereOr adds a condition with OR.
 func (q *UpdateQuery) WhereOr(query string, args ...any) *UpdateQuery {
-	q.whole(query, nil)
+	q.whole(query, args, nil)
 	q.conditions.add(" OR ", query, args)
 	return q
 }
@@ -127,7 +127,7 @@ func (q *UpdateQuery) WhereAllWithDeleted() *UpdateQuery {
 
 // Returning is what to read back.
 func (q *UpdateQuery) Returning(query string, args ...any) *UpdateQuery {
-	q.whole(query, nil)
+	q.whole(query, args, nil)
 	q.q = q.q.Returning(query, args...) // sqltext: the caller's
 	return q
 }

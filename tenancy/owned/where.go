@@ -54,14 +54,14 @@ type Where struct {
 
 // Where adds a condition with AND.
 func (w Where) Where(query string, args ...any) Where {
-	w.w.whole(query, nil)
+	w.w.whole(query, args, nil)
 	w.c.add(" AND ", query, args)
 	return w
 }
 
 // WhereOr adds a condition with OR.
 func (w Where) WhereOr(query string, args ...any) Where {
-	w.w.whole(query, nil)
+	w.w.whole(query, args, nil)
 	w.c.add(" OR ", query, args)
 	return w
 }
@@ -71,7 +71,7 @@ func (w Where) WhereGroup(sep string, fn func(Where) Where) Where {
 	inner := Where{&conditions{}, w.w}
 	fn(inner)
 	if len(*inner.c) > 0 {
-		w.w.whole(sep, nil)
+		w.w.whole(sep, nil, nil)
 		*w.c = append(*w.c, where{sep: sep, group: inner.c})
 	}
 	return w

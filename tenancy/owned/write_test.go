@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/tenancy/owned"
 )
@@ -148,6 +149,7 @@ func TestM11_UpdatesAndDeletesStayInTheAccount(t *testing.T) {
 				"foreign row":        db.NewUpdate().Model(foreign).WherePK(),
 				"moved by Set":       upd().Set("account_id = '18'").Where("TRUE"),
 				"moved by Set, both": db.NewUpdate().Model((*Site)(nil)).Set(`(slug, "Account_ID") = ('x', '18')`).Where("TRUE"),
+				"moved by a name":    upd().Set("? = ?", bun.Ident("account_id"), "18").Where("TRUE"),
 				"moved by SetColumn": upd().SetColumn("account_id", "'18'").Where("TRUE"),
 				"moved by Value":     db.NewUpdate().Model(&Site{ID: "17-1"}).Value("account_id", "'18'").WherePK(),
 				"moved by Column":    db.NewUpdate().Model(&Site{ID: "17-1"}).Column("account_id", "slug").WherePK(),
@@ -171,6 +173,11 @@ func TestM11_UpdatesAndDeletesStayInTheAccount(t *testing.T) {
 			for _, sly := range []string{"slug = 'x' WHERE TRUE --", "slug = 'x' WHERE 1 = 1 OR slug = 'y'", "slug = ("} {
 				if _, err := db.NewUpdate().Model((*Site)(nil)).Set(sly).Where("TRUE").Exec(ctx); err == nil {
 					t.Errorf("ran with %s", sly)
+				}
+			}
+			for _, sly := range []string{"TRUE) OR (TRUE", "TRUE)) OR ((TRUE", "TRUE --"} {
+				if _, err := upd().Where("?", bun.Safe(sly)).Exec(ctx); err == nil {
+					t.Errorf("ran with the argument %s", sly)
 				}
 			}
 			if _, err := upd().Exec(ctx); err == nil {

@@ -1,0 +1,35 @@
+package authn
+
+import (
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/tenancy"
+	"github.com/quitrent/quitrent/tenancy/owned"
+)
+
+// Tables are this package's, for owned.Config.Tables: exported with the account,
+// hashes left out, and erased with it. A password goes with its person.
+func Tables() []owned.Table {
+	tables := []owned.Table{
+		{Model: (*accountTable)(nil)},
+		{Model: (*keyRow)(nil)},
+		{Model: (*secretRow)(nil), Secret: []string{"hash"}},
+		{Model: (*passwordRow)(nil), User: "user_id", Secret: []string{"hash"}},
+	}
+	for i := range tables {
+		tables[i].SelfGuarded = true
+	}
+	return tables
+}
+
+// Lookups are the tables of this package that find an account from outside, for
+// retention.Config.Lookups: they go with the account.
+func Lookups() []owned.Lookup {
+	return []owned.Lookup{{Name: "authn_key_ids"}}
+}
+
+type accountTable struct {
+	bun.BaseModel `bun:"table:authn_accounts"`
+
+	Account tenancy.AccountID `bun:"account_id,pk"`
+}

@@ -1,0 +1,32 @@
+package credits
+
+import (
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/tenancy"
+	"github.com/quitrent/quitrent/tenancy/owned"
+)
+
+// Tables are this package's, for owned.Config.Tables: exported with the account, and
+// kept when it is erased. They hold ids and amounts; whoever writes a name into a
+// note or a key has it in a ledger that nobody changes.
+func Tables() []owned.Table {
+	tables := []owned.Table{
+		{Model: (*accountTable)(nil)},
+		{Model: (*grantRow)(nil)},
+		{Model: (*entryRow)(nil)},
+		{Model: (*splitRow)(nil)},
+		{Model: (*keyRow)(nil)},
+	}
+	for i := range tables {
+		tables[i].SelfGuarded, tables[i].Keep = true, true
+	}
+	return tables
+}
+
+type accountTable struct {
+	bun.BaseModel `bun:"table:credits_accounts"`
+
+	Account tenancy.AccountID `bun:"account_id,pk"`
+	Unit    string            `bun:"unit,pk"`
+}

@@ -1,0 +1,3 @@
+DROP TABLE tenancy_tombstones;
+
+DROP TABLE tenancy_legal_holds;
