@@ -33,13 +33,13 @@ func TestM15_MigrationsGoUpDownAndUpWithRows(t *testing.T) {
 	run := func(t *testing.T, db *bun.DB) {
 		h := newHouse(t, db)
 		story(t, h, "ada@example.com")
-		if applied, pending, err := authn.MigrationStatus(t.Context(), db); err != nil || len(applied) != 1 || len(pending) != 0 {
+		if applied, pending, err := authn.MigrationStatus(t.Context(), db); err != nil || len(applied) != 2 || len(pending) != 0 {
 			t.Errorf("status %v %v %v", applied, pending, err)
 		}
 		if err := authn.Down(t.Context(), db, 0); err != nil {
 			t.Fatal(err)
 		}
-		if applied, pending, err := authn.MigrationStatus(t.Context(), db); err != nil || len(applied) != 0 || len(pending) != 1 {
+		if applied, pending, err := authn.MigrationStatus(t.Context(), db); err != nil || len(applied) != 0 || len(pending) != 2 {
 			t.Errorf("status %v %v %v", applied, pending, err)
 		}
 		if h.count(t, "tenancy_accounts") != 1 || h.count(t, "tenancy_users") != 1 {

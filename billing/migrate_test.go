@@ -80,7 +80,7 @@ func TestM4_PaymentMethodsHaveAMigrationOfTheirOwnAndAWayBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		same(t, "columns", all, columns(t, w.db))
-		status(t, w.db, 2)
+		status(t, w.db, 3)
 		sub.Method, sub.ExternalPaymentID = "", "" // what the way back dropped
 		same(t, "subscription", sub, w.subscription(t, id))
 		if tr := w.pay(t, id, "starter"); tr.PeriodStart != end1 || tr.Subscription != sub.ID {
@@ -95,7 +95,7 @@ func TestM4_PaymentMethodsHaveAMigrationOfTheirOwnAndAWayBack(t *testing.T) {
 func status(t *testing.T, db *bun.DB, applied int) {
 	t.Helper()
 	done, pending, err := billing.MigrationStatus(t.Context(), db)
-	all := []string{"0001_billing", "0002_payment_methods"}
+	all := []string{"0001_billing", "0002_payment_methods", "0003_references_by_account"}
 	if !slices.Equal(done, all[:applied]) || !slices.Equal(pending, all[applied:]) || err != nil {
 		t.Errorf("applied %q, pending %q, %v", done, pending, err)
 	}
@@ -121,7 +121,7 @@ func TestM15_MigrationsGoUpDownAndUpWithRows(t *testing.T) {
 			}
 		}
 		same(t, "columns", all, columns(t, w.db))
-		status(t, w.db, 2)
+		status(t, w.db, 3)
 		w.spendable(t, w.pay(t, w.account(t), "starter").Account, 3000)
 	})
 }

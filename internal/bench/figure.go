@@ -29,7 +29,7 @@ func (f figure) ok() bool {
 	return f.ratio <= f.bar
 }
 
-const columns = "%-58s %12s %12s %8s %8s  %s\n"
+const columns = "%-69s %12s %12s %8s %8s  %s\n"
 
 func (b *bench) head() {
 	fmt.Fprintf(b.out, columns, "figure", "ours", "baseline", "ratio", "bar", "")

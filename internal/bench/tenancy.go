@@ -84,7 +84,7 @@ var (
 
 	requests = place{name: "in a transaction each", open: onPool, each: true}
 
-	settings = place{name: "in a transaction each with a setting", open: onPool, each: true, sets: true}
+	settings = place{name: "in a transaction with a setting", open: onPool, each: true, sets: true}
 )
 
 func onPool(_ context.Context, db *bun.DB) (bun.IDB, func() error, error) {

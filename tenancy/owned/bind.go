@@ -125,10 +125,10 @@ func (t *Tables) bind(db *bun.DB) (*binding, error) {
 		}
 		b.tables = append(b.tables, bound)
 		b.byType[bound.schema.Type] = bound
-		if !tab.SelfGuarded {
+		if !bound.SelfGuarded {
 			b.guarded[strings.ToLower(bound.name)] = bound
 		}
-		if !slices.Contains(b.columns, tab.Account) {
+		if !bound.SelfGuarded && !slices.Contains(b.columns, tab.Account) {
 			b.columns = append(b.columns, tab.Account)
 		}
 	}

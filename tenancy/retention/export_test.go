@@ -275,7 +275,11 @@ func TestM13_AnExportIsDownloaded(t *testing.T) {
 		if rec := get("/account"); rec.Code != http.StatusNotFound {
 			t.Error(rec.Code)
 		}
-		as.Kind = tenancy.ActorKey
+		as.ID = "usr_viewer" // who does not manage the account
+		if rec := get("/account/export"); rec.Code != http.StatusForbidden {
+			t.Error(rec.Code)
+		}
+		as = tenancy.Actor{Kind: tenancy.ActorKey, ID: string(user)}
 		if rec := get("/account/export"); rec.Code != http.StatusForbidden {
 			t.Error(rec.Code)
 		}

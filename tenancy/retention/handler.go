@@ -11,13 +11,16 @@ import (
 )
 
 // Handler serves an account's export to itself, behind a middleware that enters it
-// for tenancy.Export. Everything that the account owns is in it: which of its members
-// may have that, a middleware before this one decides.
+// for tenancy.Export. Everything that the account owns is in it, so it takes
+// tenancy.PermAccountManage.
 //
 //	GET /account/export?reason=…
 func (k *Keeper) Handler(db *bun.DB) http.Handler {
 	mux := problem.NewMux(k.cfg.OnError)
 	mux.Route("GET /account/export", func(w http.ResponseWriter, r *http.Request) error {
+		if err := k.accounts.Can(r.Context(), db, tenancy.PermAccountManage); err != nil {
+			return err
+		}
 		s := tenancy.From(r.Context())
 		name := "export-" + string(s.Account) + "-" + k.now().Format("20060102") + ".zip"
 		d := &download{ResponseWriter: w, name: name}

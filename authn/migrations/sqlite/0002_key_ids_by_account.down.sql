@@ -1,0 +1,1 @@
+DROP INDEX authn_key_ids_account;
