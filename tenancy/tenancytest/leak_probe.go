@@ -109,13 +109,18 @@ func (k *kit) past(conn bun.IConn, fn func(conn bun.IConn) error) error {
 	if _, pool := conn.(*bun.DB); pool {
 		return k.plain.RunInTx(k.ctx, nil, func(_ context.Context, tx bun.Tx) error { return k.past(tx, fn) })
 	}
-	const set = "SELECT set_config('quitrent.across', ?, TRUE)"
-	if _, err := k.plain.NewRaw(set, "on").Conn(conn).Exec(k.ctx); err != nil {
+	const set = "SELECT set_config('quitrent.account', ?, TRUE)"
+	var before string
+	err := k.plain.NewRaw("SELECT COALESCE(current_setting('quitrent.account', TRUE), '')").Conn(conn).Scan(k.ctx, &before)
+	if err != nil {
+		return err
+	}
+	if _, err := k.plain.NewRaw(set, "*").Conn(conn).Exec(k.ctx); err != nil {
 		return err
 	}
 	if err := fn(conn); err != nil {
 		return err
 	}
-	_, err := k.plain.NewRaw(set, "").Conn(conn).Exec(k.ctx)
+	_, err = k.plain.NewRaw(set, before).Conn(conn).Exec(k.ctx)
 	return err
 }

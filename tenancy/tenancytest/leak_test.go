@@ -351,6 +351,44 @@ func TestRun_SaysWhichRowItCannotMakeUp(t *testing.T) {
 	}, tenancy.Migrate, migration(sites...))
 }
 
+// Shelf belongs to nobody, and to a library; Book stands on one.
+type Shelf struct {
+	bun.BaseModel `bun:"table:shelves"`
+
+	Room string `bun:"room,pk"`
+	No   int64  `bun:"no,pk"`
+	Kind string `bun:"kind"`
+}
+
+type Book struct {
+	bun.BaseModel `bun:"table:books"`
+	owned.Row
+
+	Room  string `bun:"room,pk"`
+	No    int64  `bun:"no,pk"`
+	Owner *int64 `bun:"owner"`
+}
+
+func TestRun_MakesUpWhatForeignKeysLeadTo(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
+		tables := owned.New(owned.Config{Tables: []owned.Table{{Model: (*Book)(nil)}}})
+		leaks(t, db, tables, nil, "Book (books): no row can be made up: the parent in shelves")
+		tenancytest.Run(t, db, tables, &Shelf{Kind: "open"})
+		for table, want := range map[string]int{"rooms": 1, "shelves": 0, "people": 0, "books": 0} {
+			var n int
+			if err := db.DB.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM "+table).Scan(&n); err != nil || n != want {
+				t.Errorf("%s: %d rows, want %d, %v", table, n, want, err)
+			}
+		}
+	}, migration(
+		`CREATE TABLE rooms (name TEXT PRIMARY KEY, area DOUBLE PRECISION NOT NULL, since DATE NOT NULL, id UUID NOT NULL UNIQUE)`,
+		`INSERT INTO rooms (name, area, since, id) VALUES ('hall', 20.5, '2026-01-01', '00000000-0000-4000-8000-0000000000ff')`,
+		`CREATE TABLE shelves (room TEXT NOT NULL REFERENCES rooms (name), no BIGINT NOT NULL, kind TEXT NOT NULL CHECK (kind IN ('open', 'closed')), PRIMARY KEY (room, no))`,
+		`CREATE TABLE people (id BIGINT PRIMARY KEY, email TEXT NOT NULL UNIQUE, boss BIGINT REFERENCES people (id))`,
+		`CREATE TABLE books (account_id TEXT NOT NULL, room TEXT NOT NULL, no BIGINT NOT NULL, owner BIGINT REFERENCES people (id),
+			PRIMARY KEY (account_id, room, no), FOREIGN KEY (room, no) REFERENCES shelves (room, no))`))
+}
+
 // An append-only table takes no update and no delete: it is attacked with what is left.
 func TestRun_LeavesOutWhatTheDatabaseRefusesToAnybody(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
