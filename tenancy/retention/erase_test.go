@@ -320,6 +320,21 @@ func TestM13_ErasingAgainFindsWhatWasRegisteredSince(t *testing.T) {
 	})
 }
 
+// By then nothing but the tombstone says who went with the account.
+func TestM13_ErasingAgainFindsATableOfPersonsThatWasRegisteredSince(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ada, user := w.register(t, "ada@example.com")
+		w.close(t, ada)
+		w.erase(t, ada)
+		db := w.plainly(t)
+		exec(t, db, "INSERT INTO profiles (person, bio) VALUES (?, '')", user)
+		diff(t, "persons", []tenancy.UserID{user}, w.erase(t, ada).Persons)
+		if n := number(t, db, "SELECT COUNT(*) FROM profiles"); n != 0 {
+			t.Errorf("%d profiles", n)
+		}
+	})
+}
+
 // Whatever stops an erasure, nothing of it is done.
 func TestM13_AnErasureIsWholeOrNothing(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
