@@ -173,7 +173,7 @@ func (k *Keeper) forget(ctx context.Context, db bun.IDB, r Replay, stone Tombsto
 	run := erasure{keeper: k, rows: k.tables.For(across, db), postgres: isPostgres(db)}
 	report := Report{Account: stone.Account, At: k.now(), Persons: stone.Persons, Tables: []TableReport{}}
 	for _, t := range slices.Backward(tables) {
-		if t.User == "" {
+		if t.User == "" && t.name != invited {
 			continue
 		}
 		done, err := run.one(across, t, stone.Persons)

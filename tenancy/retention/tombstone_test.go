@@ -166,6 +166,9 @@ func TestM13_AReplayErasesThePersonsOfTheTombstoneAndNoOthers(t *testing.T) {
 		zoe, lea := user("zoe"), user("lea")
 		w.join(t, stay, zoe)
 		w.join(t, ada, lea)
+		exec(t, w.plainly(t), `INSERT INTO tenancy_invitations (account_id, invitation_id, email, email_key, roles, objects, inviter_kind, inviter_id,
+			created_at, expires_at, accepted_at, accepted_by) VALUES (?0, 'inv_1', ?1, ?1, '[]', '[]', 'operator', 'op_1', ?2, ?2, ?2, ?3)`,
+			stay, "zoe@example.com", t0, zoe)
 		backup := dump(t, w.plainly(t))
 
 		eve, _ := w.register(t, "eve@example.com") // whom the backup does not know
@@ -188,6 +191,9 @@ func TestM13_AReplayErasesThePersonsOfTheTombstoneAndNoOthers(t *testing.T) {
 			if u := must(r.accounts.User(t.Context(), r.db, id)); u.Email != want || (u.Name == "") != (want == "") {
 				t.Errorf("%+v, want %q", u, want)
 			}
+		}
+		if left := text(dump(t, r.plainly(t))); strings.Contains(left, "zoe@") {
+			t.Error(left)
 		}
 		if reports, err := r.keeper.Replay(t.Context(), r.db, replay); err != nil || len(reports) != 0 {
 			t.Error("a second time", reports, err)
