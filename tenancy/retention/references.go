@@ -52,8 +52,8 @@ func references(ctx context.Context, db bun.IDB) (map[string][]reference, error)
 	return out, nil
 }
 
-// referrers is the condition that no row of another table refers to the row t, and
-// none of the table itself.
+// referrers is the condition that no other row refers to the row t, of another table
+// or of its own.
 type referrers struct {
 	table table
 	refs  []reference
@@ -72,6 +72,9 @@ func (r referrers) AppendQuery(gen schema.QueryGen, b []byte) ([]byte, error) {
 				to = r.table.schema.PKs[ref.Ordinal].Name
 			}
 			b = gen.AppendQuery(b, "c.? = t.?", bun.Ident(ref.From), bun.Ident(to))
+		}
+		if strings.EqualFold(same[0].Child, r.table.name) { // a row that refers to itself goes with itself
+			b = gen.AppendQuery(b, " AND NOT (?)", itself(r.table.schema.PKs))
 		}
 		b = append(b, ')')
 	}
