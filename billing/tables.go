@@ -4,7 +4,7 @@ import "github.com/quitrent/quitrent/tenancy/owned"
 
 // Tables are this package's, for owned.Config.Tables: exported with the account, and
 // kept when it is erased, as books must be. What an operator wrote about a transfer is
-// blanked.
+// blanked here; the audit log has it too, and keeps it.
 func Tables() []owned.Table {
 	return []owned.Table{
 		{Model: (*accountRow)(nil), SelfGuarded: true, Keep: true},

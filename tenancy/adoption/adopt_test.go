@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -340,4 +341,27 @@ func wantErr(t *testing.T, what string, err, want error) {
 	if !errors.Is(err, want) || (want == nil) != (err == nil) {
 		t.Errorf("%s: got %v, want %v", what, err, want)
 	}
+}
+
+// A backup that is older than the first adoption knows nothing of an erasure since,
+// but for its tombstone, which a replay writes.
+func TestM18_WhatWasErasedIsNotAdoptedAgain(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB) {
+		a := newAdoption(t, newAccounts(t, db), words)
+		_, err := db.NewRaw("INSERT INTO tenancy_tombstones (account_id, erased_at, persons) VALUES ('3', ?, '[\"3\"]')", t0).Exec(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		what := running(true)
+		report, err := a.Adopt(t.Context(), db, what)
+		if d := cmp.Diff([]string{"user 3 id"}, found(report.Refused)); d != "" || !errors.Is(err, adoption.ErrRefused) {
+			t.Errorf("%s%v", d, err)
+		}
+		what.Accounts, what.Users, what.Members = slices.Delete(what.Accounts, 2, 3), slices.Delete(what.Users, 2, 3), slices.Delete(what.Members, 2, 3)
+		what.Accounts = append(what.Accounts, adoption.Account{ID: "3", Name: "Account 3", Status: "TRIAL", Plan: "Free", Owner: "1"})
+		report, err = a.Adopt(t.Context(), db, what)
+		if err != nil || report.Accounts.New != 7 || report.Accounts.Different != 1 || report.Users.New != 7 {
+			t.Errorf("%+v, %v", report, err)
+		}
+	})
 }

@@ -2,6 +2,8 @@ package adoption
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 type existing struct {
 	accounts map[tenancy.AccountID]tenancy.Account
 	gone     map[tenancy.AccountID]bool // adopted once, and removed since
+	erased   map[tenancy.UserID]bool
 	members  map[tenancy.AccountID]map[tenancy.UserID][]tenancy.Role
 	users    map[tenancy.UserID]tenancy.User
 	emails   map[string]tenancy.UserID
@@ -24,7 +27,7 @@ const page = 500
 
 func (s *survey) look(ctx context.Context, db bun.IDB) (existing, error) {
 	have := existing{
-		accounts: map[tenancy.AccountID]tenancy.Account{}, gone: map[tenancy.AccountID]bool{},
+		accounts: map[tenancy.AccountID]tenancy.Account{}, gone: map[tenancy.AccountID]bool{}, erased: map[tenancy.UserID]bool{},
 		members: map[tenancy.AccountID]map[tenancy.UserID][]tenancy.Role{}, users: map[tenancy.UserID]tenancy.User{}, emails: map[string]tenancy.UserID{},
 	}
 	var accounts []tenancy.AccountID
@@ -35,6 +38,9 @@ func (s *survey) look(ctx context.Context, db bun.IDB) (existing, error) {
 		if err := have.readAccounts(ctx, db, ids); err != nil {
 			return have, err
 		}
+	}
+	if err := have.readTombstones(ctx, db); err != nil {
+		return have, err
 	}
 	var users, keys []string
 	for _, u := range s.users {
@@ -146,6 +152,31 @@ func (e existing) readUsers(ctx context.Context, db bun.IDB, column string, valu
 			e.emails[*r.EmailKey] = r.UserID
 		}
 		e.users[r.UserID] = u
+	}
+	return nil
+}
+
+// readTombstones finds who was erased and is not here in any other way, since the
+// database was restored from a backup that is older than the first adoption.
+func (e existing) readTombstones(ctx context.Context, db bun.IDB) error {
+	var stones []struct {
+		AccountID tenancy.AccountID
+		Persons   string
+	}
+	if err := db.NewRaw("SELECT account_id, persons FROM tenancy_tombstones").Scan(ctx, &stones); err != nil {
+		return err
+	}
+	for _, s := range stones {
+		if _, there := e.accounts[s.AccountID]; !there {
+			e.gone[s.AccountID] = true
+		}
+		var persons []tenancy.UserID
+		if err := json.Unmarshal([]byte(s.Persons), &persons); err != nil {
+			return fmt.Errorf("adoption: the tombstone of %s: %w", s.AccountID, err)
+		}
+		for _, id := range persons {
+			e.erased[id] = true
+		}
 	}
 	return nil
 }

@@ -18,6 +18,9 @@ func (s *survey) settleUsers() {
 		if holder, taken := s.have.emails[u.key]; taken && !there {
 			s.refuse(KindUser, u.row, u.foreign, "email", "user %q of the new system has this address: give the row that ID if both are one person", holder)
 		}
+		if s.have.erased[u.ID] && !there {
+			s.refuse(KindUser, u.row, u.foreign, "id", "the person was erased: leave the row out, and delete it in the old system too")
+		}
 		switch {
 		case s.bad[row{KindUser, u.row}]:
 			continue // counted below, with the rows that have no id

@@ -14,8 +14,9 @@ import (
 
 // Complete compares the registry with the database: every table with a column named
 // like that of an account or a person is registered, a lookup or exempt, and every
-// column that the registry names is there. It returns ErrIncomplete with all that is
-// missing. Export and Erase ask the same first. For a host's tests, and for its start:
+// column that the registry names is there; and that no foreign key stands in the way
+// of an erasure, or lets it take rows along that are kept. It returns ErrIncomplete
+// with all that is wrong. Export and Erase ask the same first. For a host's tests, and for its start:
 // a table that was added and not registered is found before it is missed.
 func (k *Keeper) Complete(ctx context.Context, db bun.IDB) error {
 	_, err := k.resolve(ctx, db)
@@ -69,6 +70,11 @@ func (k *Keeper) resolve(ctx context.Context, db bun.IDB) ([]table, error) {
 		known.tables[strings.ToLower(name)] = true
 	}
 	wrong = append(wrong, known.forgotten(all)...)
+	refs, err := references(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	wrong = append(wrong, astray(tables, refs)...)
 	if len(wrong) > 0 {
 		return nil, fmt.Errorf("%w: %s", ErrIncomplete, strings.Join(wrong, "; "))
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/uptrace/bun"
+
 	"github.com/quitrent/quitrent/tenancy/owned"
 	"github.com/quitrent/quitrent/tenancy/retention"
 )
@@ -65,5 +67,39 @@ func TestM13_TheRegistryNamesWhatIsThere(t *testing.T) {
 		wrong("a secret that is not there", "sites has no column pin", func(ts []owned.Table) { of(ts, (*Site)(nil)).Secret = []string{"pin"} })
 		wrong("a personal key", "receipts.id is part of the key", func(ts []owned.Table) { of(ts, (*Receipt)(nil)).Personal = []string{"id"} })
 		wrong("a lookup without its column", "industries has no column account_id", func([]owned.Table) {}, owned.Lookup{Name: "industries"})
+	})
+}
+
+// Lien is a child of Site that is to be kept, or is not.
+type Lien struct {
+	bun.BaseModel `bun:"table:liens,alias:l"`
+	owned.Row
+
+	ID     string `bun:"id,pk"`
+	SiteID string `bun:"site_id"`
+}
+
+// Rows that are kept would go with a parent that is not, by cascade, or keep the
+// account from being erased for ever.
+func TestM13_NoForeignKeyLeadsFromWhatIsKeptToWhatIsNot(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		complete := func(tables ...owned.Table) error {
+			k := retention.New(w.accounts, owned.New(owned.Config{Tables: tables}), retention.Config{Lookups: lookups()})
+			return k.Complete(t.Context(), w.db)
+		}
+		for _, onDelete := range []string{"NO ACTION", "CASCADE"} {
+			exec(t, w.plainly(t), `CREATE TABLE liens (account_id TEXT NOT NULL, id TEXT NOT NULL, site_id TEXT, PRIMARY KEY (account_id, id),
+				FOREIGN KEY (account_id, site_id) REFERENCES sites (account_id, id) ON DELETE ?)`, bun.Safe(onDelete))
+			err := complete(append(registered(), owned.Table{Model: (*Lien)(nil), Keep: true})...)
+			if !errors.Is(err, retention.ErrIncomplete) || !strings.Contains(err.Error(), "liens is kept and refers to sites") {
+				t.Errorf("%s: %v", onDelete, err)
+			}
+			wantErr(t, "both go", complete(append(registered(), owned.Table{Model: (*Lien)(nil)})...), nil)
+			before := append([]owned.Table{{Model: (*Lien)(nil)}}, registered()...)
+			if err := complete(before...); (err == nil) != (onDelete == "CASCADE") {
+				t.Errorf("%s, the child before its parent: %v", onDelete, err)
+			}
+			exec(t, w.plainly(t), "DROP TABLE liens")
+		}
 	})
 }

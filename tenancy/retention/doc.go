@@ -48,10 +48,14 @@
 // What stays of package tenancy and the ledger holds ids, and nobody's name: the
 // person behind an id is blanked. Append-only tables are not changed by an erasure
 // either, and SQLite's triggers would refuse it: so no name belongs into the reason of
-// an audit line or the note of a ledger's entry.
+// an audit line, which every reason becomes that is given to a verb of this library, or
+// into the note of a ledger's entry.
 //
-// A person goes with the last account that the person is a member of. Who was removed
-// from an account before, and is in no other, is not found by way of an account.
+// A person goes with the last account that the person is a member of, and with it the
+// address in the invitations that the person accepted, in accounts that live on too.
+// Who was removed from an account before, and is in no other, is not found by way of an
+// account; nor is an address that was invited and never came: invitations.Purge deletes
+// those that are over.
 //
 // The events of the outbox go, those too that were not delivered; the one that says
 // that the account was erased is delivered, for what else knows of it.
@@ -70,6 +74,14 @@
 //	CREATE UNIQUE INDEX sites_slug ON sites (account_id, slug) WHERE deleted_at IS NULL
 //
 // Keeper.Purge removes them after Config.RowRetention.
+//
+// # What the database keeps underneath
+//
+// A deleted row is gone for every statement, and not yet from the disk. On SQLite its
+// bytes stay in the file until they are written over: connect with
+// _pragma=secure_delete(1), or run VACUUM after an erasure. On PostgreSQL vacuuming
+// frees them, and the log that is archived has them for as long as it is kept, like
+// every backup.
 //
 // # Backups
 //

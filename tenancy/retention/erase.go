@@ -115,7 +115,7 @@ func (k *Keeper) erase(ctx context.Context, db bun.IDB, e Erase, o occasion) (Re
 		}
 		run := erasure{keeper: k, rows: k.tables.For(across, db), account: account, postgres: isPostgres(db)}
 		report = Report{Account: e.Account, At: k.now(), DryRun: e.DryRun}
-		if report.Persons, err = run.persons(across, o.again); err != nil {
+		if report.Persons, err = run.persons(across, db, o.again); err != nil {
 			return err
 		}
 		if report.Tables, err = run.all(across, tables, report.Persons); err != nil {

@@ -320,6 +320,42 @@ func TestM13_ErasingAgainFindsWhatWasRegisteredSince(t *testing.T) {
 	})
 }
 
+// An invitation has the address beside the id, in an account that the person left.
+func TestM13_WhoIsErasedIsNamedByNoInvitationEither(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ada, user := w.register(t, "ada@example.com")
+		bob, bobUser := w.register(t, "bob@example.com")
+		for i, who := range []tenancy.UserID{user, bobUser} {
+			exec(t, w.plainly(t), `INSERT INTO tenancy_invitations (account_id, invitation_id, email, email_key, roles, objects, inviter_kind, inviter_id,
+				created_at, expires_at, accepted_at, accepted_by) VALUES (?0, ?1, ?2, ?2, '[]', '[]', 'operator', 'op_1', ?3, ?3, ?3, ?4)`,
+				bob, fmt.Sprint("inv_", i), []string{"ada@example.com", "bob@example.com"}[i], t0, who)
+		}
+		w.close(t, ada)
+		report := w.erase(t, ada)
+		i := slices.IndexFunc(report.Tables, func(r retention.TableReport) bool { return r.Table == "tenancy_invitations" })
+		diff(t, "the report", retention.TableReport{Table: "tenancy_invitations", Kept: 1, Blanked: 1}, report.Tables[i])
+		left := text(dump(t, w.plainly(t)))
+		if strings.Contains(left, "ada@") || number(t, w.db, "SELECT COUNT(*) FROM tenancy_invitations WHERE email = 'bob@example.com'") != 1 {
+			t.Error(left)
+		}
+	})
+}
+
+// By then nothing but the tombstone says who went with the account.
+func TestM13_ErasingAgainFindsATableOfPersonsThatWasRegisteredSince(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ada, user := w.register(t, "ada@example.com")
+		w.close(t, ada)
+		w.erase(t, ada)
+		db := w.plainly(t)
+		exec(t, db, "INSERT INTO profiles (person, bio) VALUES (?, '')", user)
+		diff(t, "persons", []tenancy.UserID{user}, w.erase(t, ada).Persons)
+		if n := number(t, db, "SELECT COUNT(*) FROM profiles"); n != 0 {
+			t.Errorf("%d profiles", n)
+		}
+	})
+}
+
 // Whatever stops an erasure, nothing of it is done.
 func TestM13_AnErasureIsWholeOrNothing(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {

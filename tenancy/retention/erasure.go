@@ -49,7 +49,10 @@ func (e erasure) all(ctx context.Context, tables []table, persons []tenancy.User
 func (e erasure) one(ctx context.Context, t table, persons []tenancy.UserID) (TableReport, error) {
 	report := TableReport{Table: t.name}
 	if t.User == "" {
-		return report, e.some(ctx, t, bun.SafeQuery("? = ?", bun.Ident(t.Account), e.account.ID), &report)
+		if err := e.some(ctx, t, bun.SafeQuery("? = ?", bun.Ident(t.Account), e.account.ID), &report); err != nil || t.name != invited {
+			return report, err
+		}
+		return report, e.accepted(ctx, persons, &report)
 	}
 	for some := range slices.Chunk(persons, 1000) {
 		if err := e.some(ctx, t, bun.SafeQuery("? IN (?)", bun.Ident(t.User), bun.List(some)), &report); err != nil {
@@ -57,6 +60,23 @@ func (e erasure) one(ctx context.Context, t table, persons []tenancy.UserID) (Ta
 		}
 	}
 	return report, nil
+}
+
+// invited is the table of the invitations, which say who a person is in accounts that
+// the person has left.
+const invited = "tenancy_invitations"
+
+// accepted blanks the address in the invitations that the persons came by: beside it
+// stands the id that the audit log and the ledger keep.
+func (e erasure) accepted(ctx context.Context, persons []tenancy.UserID, report *TableReport) error {
+	for some := range slices.Chunk(persons, 1000) {
+		res, err := e.rows.NewRaw("UPDATE tenancy_invitations SET email = '', email_key = '' WHERE accepted_by IN (?) AND email <> ''", bun.List(some)).Exec(ctx)
+		if err := count(&report.Blanked, res, err); err != nil {
+			return err
+		}
+	}
+	report.Kept += report.Blanked
+	return nil
 }
 
 func (e erasure) some(ctx context.Context, t table, whose schema.QueryAppender, report *TableReport) error {

@@ -11,6 +11,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -283,6 +285,38 @@ func TestM13_AnExportIsDownloaded(t *testing.T) {
 		if rec := get("/account/export"); rec.Code != http.StatusForbidden {
 			t.Error(rec.Code)
 		}
+	})
+}
+
+// Whoever kills the program while it exports leaves nobody's data in a folder for
+// temporary files, where nothing would look for it.
+func TestM13_AnExportLeavesNoFileBehindWhateverHappens(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		return // an open file keeps its name there
+	}
+	each(t, func(t *testing.T, w *world) {
+		ada, _ := w.register(t, "ada@example.com")
+		dir := t.TempDir()
+		t.Setenv("TMPDIR", dir)
+		ctx, err := w.accounts.Enter(t.Context(), w.db, ada, job, tenancy.Export)
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked := false
+		out := broken{httptest.NewRecorder(), func() error {
+			asked = true
+			left, err := os.ReadDir(dir)
+			if len(left) != 0 {
+				t.Errorf("a kill would leave %v", left)
+			}
+			return err
+		}}
+		defer func() {
+			if recover() == nil || !asked {
+				t.Error("nothing was sent")
+			}
+		}()
+		w.keeper.Handler(w.db).ServeHTTP(out, httptest.NewRequestWithContext(ctx, http.MethodGet, "/account/export", nil))
 	})
 }
 

@@ -32,6 +32,9 @@ func (k *Keeper) Handler(db *bun.DB) http.Handler {
 			return err
 		}
 		defer func() { _, _ = file.Close(), os.Remove(file.Name()) }()
+		// Without a name it does not outlive a process that is killed. Windows, where an
+		// open file keeps its name, has to wait for the line above.
+		_ = os.Remove(file.Name())
 		_, err = k.Export(r.Context(), db, file, Export{Account: s.Account, Actor: s.Actor, Reason: r.URL.Query().Get("reason")})
 		if err != nil {
 			return err

@@ -164,3 +164,17 @@ func (k keys) AppendQuery(_ schema.QueryGen, b []byte) ([]byte, error) {
 	}
 	return b, nil
 }
+
+// itself is the condition that c and t are one row.
+type itself []*schema.Field
+
+// AppendQuery implements schema.QueryAppender.
+func (i itself) AppendQuery(gen schema.QueryGen, b []byte) ([]byte, error) {
+	for n, f := range i {
+		if n > 0 {
+			b = append(b, " AND "...)
+		}
+		b = gen.AppendQuery(b, "c.? = t.?", bun.Ident(f.Name), bun.Ident(f.Name))
+	}
+	return b, nil
+}

@@ -71,6 +71,7 @@ func TestM13_PurgeRemovesRowsThatWereDeletedLongAgo(t *testing.T) {
 		site(bob, "held", long)
 		sector("alive", "used", nil, nil)
 		sector("late", "alive", nil, late.UnixNano())
+		sector("self", "with", "self", long.UnixNano())
 		sector("top", "with", nil, long.UnixNano())
 		sector("below", "with", "top", long.UnixNano())
 		sector("above-alive", "alive", nil, long.UnixNano())
@@ -93,7 +94,7 @@ func TestM13_PurgeRemovesRowsThatWereDeletedLongAgo(t *testing.T) {
 			slices.Sort(ids)
 			return ids
 		}
-		diff(t, "rows", map[string]int64{"sites": 2, "sectors": 1102}, w.purge(t).Rows)
+		diff(t, "rows", map[string]int64{"sites": 2, "sectors": 1103}, w.purge(t).Rows)
 		diff(t, "sites", []string{"alive", "held", "late", "used"}, left("sites"))
 		diff(t, "sectors", []string{"above-alive", "alive", "alive-below", "late"}, left("sectors"))
 		diff(t, "again", map[string]int64{}, w.purge(t).Rows)

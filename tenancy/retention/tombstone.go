@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -40,6 +41,24 @@ func bury(ctx context.Context, db bun.IDB, t Tombstone) error {
 	return err
 }
 
+// buried are the persons of an account's tombstone.
+func buried(ctx context.Context, db bun.IDB, account tenancy.AccountID) ([]tenancy.UserID, error) {
+	var rows []tombstoneRow
+	if err := db.NewSelect().Model(&rows).Where("account_id = ?", account).Scan(ctx); err != nil || len(rows) == 0 {
+		return []tenancy.UserID{}, err
+	}
+	stone, err := rows[0].tombstone()
+	return stone.Persons, err
+}
+
+func (r tombstoneRow) tombstone() (Tombstone, error) {
+	t := Tombstone{Account: r.Account, ErasedAt: r.ErasedAt.UTC()}
+	if err := json.Unmarshal([]byte(r.Persons), &t.Persons); err != nil {
+		return t, fmt.Errorf("retention: the tombstone of %s: %w", r.Account, err)
+	}
+	return t, nil
+}
+
 // Tombstones asks for a page of the tombstones, in the order of the accounts' ids.
 type Tombstones struct {
 	// After continues a page: the Account of its last tombstone.
@@ -68,9 +87,9 @@ func (k *Keeper) Tombstones(ctx context.Context, db bun.IDB, page Tombstones) ([
 	}
 	stones := make([]Tombstone, len(rows))
 	for i, r := range rows {
-		stones[i] = Tombstone{Account: r.Account, ErasedAt: r.ErasedAt.UTC()}
-		if err := json.Unmarshal([]byte(r.Persons), &stones[i].Persons); err != nil {
-			return nil, fmt.Errorf("retention: the tombstone of %s: %w", r.Account, err)
+		var err error
+		if stones[i], err = r.tombstone(); err != nil {
+			return nil, err
 		}
 	}
 	return stones, nil
@@ -86,9 +105,11 @@ type Replay struct {
 
 // Replay erases the accounts and the persons of the tombstones again, each account in
 // a transaction of its own: one that the backup has as active is closed first, and a
-// legal hold that it brought back counts for nothing. It writes the tombstones that
-// the backup does not know, also of accounts that it does not know. Run again, it
-// finds nothing to do; interrupted, it goes on.
+// legal hold that it brought back counts for nothing. The persons are those of the
+// tombstone and no others: who had left the account by then and lives elsewhere is
+// one of its members in the backup. It writes the tombstones that the backup does not
+// know, and of an account that it does not know it erases the persons alone. Run
+// again, it finds nothing to do; interrupted, it goes on.
 //
 // Before it is done nobody should serve from the restored database. It returns what
 // was erased, and what Erase returns; tenancy.ErrForbidden for an actor that is no
@@ -125,8 +146,11 @@ func (k *Keeper) replay(ctx context.Context, db bun.IDB, r Replay, stone Tombsto
 	if err != nil && !errors.Is(err, tenancy.ErrNoAccount) {
 		return Report{}, err
 	}
-	if buried := bury(ctx, db, stone); buried != nil || err != nil {
-		return Report{}, buried // the backup is older than the account
+	if err := bury(ctx, db, stone); err != nil {
+		return Report{}, err
+	}
+	if err != nil { // the backup is older than the account, and may know its persons
+		return k.forget(ctx, db, r, stone)
 	}
 	if account.Status != tenancy.StatusClosed && account.Status != tenancy.StatusErased {
 		if _, err := k.accounts.Close(ctx, db, tenancy.Close{Account: stone.Account, Actor: r.Actor, Reason: r.Reason}); err != nil {
@@ -134,4 +158,36 @@ func (k *Keeper) replay(ctx context.Context, db bun.IDB, r Replay, stone Tombsto
 		}
 	}
 	return k.erase(ctx, db, Erase{Account: stone.Account, Actor: r.Actor, Reason: r.Reason}, occasion{again: &stone})
+}
+
+// forget erases the persons of a tombstone whose account is not there.
+func (k *Keeper) forget(ctx context.Context, db bun.IDB, r Replay, stone Tombstone) (Report, error) {
+	tables, err := k.resolve(ctx, db)
+	if err != nil {
+		return Report{}, err
+	}
+	across, err := k.accounts.System(ctx, db, r.Actor, r.Reason)
+	if err != nil {
+		return Report{}, err
+	}
+	run := erasure{keeper: k, rows: k.tables.For(across, db), postgres: isPostgres(db)}
+	report := Report{Account: stone.Account, At: k.now(), Persons: stone.Persons, Tables: []TableReport{}}
+	for _, t := range slices.Backward(tables) {
+		if t.User == "" && t.name != invited {
+			continue
+		}
+		done, err := run.one(across, t, stone.Persons)
+		if err != nil {
+			return Report{}, fmt.Errorf("retention: erasing %s: %w", t.name, err)
+		}
+		report.Tables = append(report.Tables, done)
+	}
+	if !report.changed() {
+		return report, nil
+	}
+	line := tenancy.Audit{Account: stone.Account, At: report.At, Actor: r.Actor, Action: "retention.erase", Reason: r.Reason}
+	if line.Data, err = json.Marshal(report); err != nil {
+		return Report{}, err
+	}
+	return report, tenancy.Record(ctx, db, line)
 }

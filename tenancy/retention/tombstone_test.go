@@ -153,3 +153,50 @@ func TestM13_TombstonesAreReadInPages(t *testing.T) {
 		wantErr(t, "an odd place", err, tenancy.ErrInvalid)
 	})
 }
+
+// What a replay does to persons is what the erasure did, and nothing else: the backup
+// has them in accounts in which they were not any more, or were not yet.
+func TestM13_AReplayErasesThePersonsOfTheTombstoneAndNoOthers(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ada, _ := w.register(t, "ada@example.com")
+		stay, _ := w.register(t, "stay@example.com")
+		user := func(name string) tenancy.UserID {
+			return must(w.accounts.CreateUser(t.Context(), w.db, tenancy.CreateUser{Email: name + "@example.com", Name: name})).ID
+		}
+		zoe, lea := user("zoe"), user("lea")
+		w.join(t, stay, zoe)
+		w.join(t, ada, lea)
+		exec(t, w.plainly(t), `INSERT INTO tenancy_invitations (account_id, invitation_id, email, email_key, roles, objects, inviter_kind, inviter_id,
+			created_at, expires_at, accepted_at, accepted_by) VALUES (?0, 'inv_1', ?1, ?1, '[]', '[]', 'operator', 'op_1', ?2, ?2, ?2, ?3)`,
+			stay, "zoe@example.com", t0, zoe)
+		backup := dump(t, w.plainly(t))
+
+		eve, _ := w.register(t, "eve@example.com") // whom the backup does not know
+		if err := w.accounts.RemoveMember(t.Context(), w.db, tenancy.RemoveMember{Account: stay, User: zoe, Actor: operator}); err != nil {
+			t.Fatal(err)
+		}
+		w.join(t, eve, zoe)
+		w.join(t, stay, lea)
+		for _, id := range []tenancy.AccountID{eve, ada} {
+			w.close(t, id)
+			w.erase(t, id)
+		}
+
+		r := restored(t, w, backup)
+		replay := retention.Replay{Tombstones: w.tombstones(t), Actor: operator, Reason: "restored the backup of March"}
+		if reports, err := r.keeper.Replay(t.Context(), r.db, replay); err != nil || len(reports) != 2 {
+			t.Fatal(reports, err)
+		}
+		for id, want := range map[tenancy.UserID]string{zoe: "", lea: "lea@example.com"} {
+			if u := must(r.accounts.User(t.Context(), r.db, id)); u.Email != want || (u.Name == "") != (want == "") {
+				t.Errorf("%+v, want %q", u, want)
+			}
+		}
+		if left := text(dump(t, r.plainly(t))); strings.Contains(left, "zoe@") {
+			t.Error(left)
+		}
+		if reports, err := r.keeper.Replay(t.Context(), r.db, replay); err != nil || len(reports) != 0 {
+			t.Error("a second time", reports, err)
+		}
+	})
+}

@@ -4,9 +4,10 @@
 // The log is append-only to the application; whoever owns the database can still
 // change it. Seals puts a chain of hashes over each account's log, in a table of its
 // own (tenancy_audit_seals, part of tenancy.Migrate): each seal is over one line and
-// the seal before, so that no line can be changed, removed or put in between without
-// breaking the chain, or making all of it anew. A head that was noted elsewhere, a
-// printout or a bucket that cannot be overwritten, shows even that.
+// the seal before, so that no sealed line can be changed or removed, and none put
+// between two of them, without breaking the chain, or making all of it anew. A head
+// that was noted elsewhere, a printout or a bucket that cannot be overwritten, shows
+// even that.
 //
 //	s := seals.New(seals.Config{Note: toTheSafe})
 //	go s.Run(ctx, db) // every minute; in any number of processes
@@ -17,7 +18,11 @@
 // Sealing is no part of a request: a line is sealed by Run soon after its commit, and
 // until then nothing speaks for it (Report.Unsealed). The chain is in the order of
 // sealing. That is the order of the lines' ids but for lines whose transactions
-// committed late. The account "" is the installation's own log.
+// committed late. So a line that somebody adds later under an earlier time is sealed
+// like any other, and stands in the log between older ones, but its seal's number says
+// when it came: a number far above its neighbours' is a line to be looked into, as is
+// one above a head that was noted after the time that it bears. The account "" is the
+// installation's own log.
 //
 // Verify recomputes the whole chain. It needs no secret, and neither does anybody
 // else: a seal proves order and content to who holds a head, and not who made it.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -169,6 +170,12 @@ type lineRow struct {
 	Data      *string
 }
 
+// whole reports that every column has a value: without one the line was not written
+// by this library.
+func (r lineRow) whole() bool {
+	return r.At != nil && !slices.Contains([]*string{r.ActorKind, r.ActorID, r.Action, r.Target, r.Reason, r.Data}, nil)
+}
+
 func (r lineRow) line(account tenancy.AccountID) tenancy.Audit {
 	return tenancy.Audit{
 		Account: account, ID: r.AuditID, At: *r.At, Actor: tenancy.Actor{Kind: tenancy.ActorKind(*r.ActorKind), ID: *r.ActorID},
@@ -187,6 +194,9 @@ func unsealed(ctx context.Context, db bun.IDB, account tenancy.AccountID) ([]ten
 	}
 	lines := make([]tenancy.Audit, len(rows))
 	for i, r := range rows {
+		if !r.whole() {
+			return nil, fmt.Errorf("seals: line %s has columns without a value: it was tampered with", r.AuditID)
+		}
 		lines[i] = r.line(account)
 	}
 	return lines, nil

@@ -269,6 +269,25 @@ func TestVerify_AChainWrittenAnewIsFoundByANotedHead(t *testing.T) {
 	})
 }
 
+// Whoever owns the database can take its constraints away: that is found too, and
+// brings no program down.
+func TestSeals_ALineWithoutAValueIsTamperedWith(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB, s *seals.Seals) {
+		record(t, db, "acc_1", 3)
+		head := seal(t, db, s, "acc_1", 3)
+		record(t, db, "acc_1", 1)
+		exec(t, db, "ALTER TABLE tenancy_audit RENAME TO was", "CREATE TABLE tenancy_audit AS SELECT * FROM was",
+			"UPDATE tenancy_audit SET reason = NULL WHERE target IN ('0', '1')")
+		r := verify(t, db, s, "acc_1", head)
+		if len(r.Findings) != 2 || r.Findings[1].Number != 2 || r.Sealed != 3 || r.Unsealed != 1 {
+			t.Errorf("%+v", r)
+		}
+		if _, err := s.SealDue(t.Context(), db); err == nil || !strings.Contains(err.Error(), "acc_1") {
+			t.Error(err)
+		}
+	})
+}
+
 func TestVerify_BoundsWhatItReports(t *testing.T) {
 	each(t, func(t *testing.T, db *bun.DB, s *seals.Seals) {
 		record(t, db, acc, 130)

@@ -136,6 +136,8 @@ func (v *verification) check(s seal) {
 	switch {
 	case s.At == nil:
 		v.finding(s.Number, s.AuditID, "a sealed line is there", "line %s is gone", s.AuditID)
+	case !s.whole():
+		v.finding(s.Number, s.AuditID, "a seal is the hash of its line and of the seal before", "line %s has columns without a value", s.AuditID)
 	case follows && s.Hash != Hash(last.Hash, s.Number, s.line(last.Account)): // after a gap nothing says what it should be
 		v.finding(s.Number, s.AuditID, "a seal is the hash of its line and of the seal before", "line %s or one of the two seals was changed", s.AuditID)
 	}
