@@ -84,6 +84,9 @@ func (e Erased) line() Audit {
 type Closed struct {
 	// Due leaves those out that can still be restored: what remains is to be erased.
 	Due bool
+	// Undated leaves only those that have no PurgeAt, since a version closed them that
+	// knew no retention: closing them again begins it.
+	Undated bool
 	// After continues a page: the ID of its last account.
 	After AccountID
 	// Limit is 1 to 500. Default: 50.
@@ -104,6 +107,9 @@ func (a *Accounts) Closed(ctx context.Context, db bun.IDB, page Closed) ([]Accou
 	}
 	if page.Due {
 		q = q.Where("purge_at <= ?", a.now())
+	}
+	if page.Undated {
+		q = q.Where("purge_at IS NULL")
 	}
 	if err := q.Scan(ctx); err != nil {
 		return nil, err

@@ -117,6 +117,7 @@ func Example_siteRole() {
 	fmt.Println("Ben sees", len(list), "of 2:", list[0].Slug)
 	fmt.Println("a sector there:", app.AddSector(asBen, news.ID, "sports"))
 	fmt.Println("elsewhere:", app.AddSector(asBen, shop.ID, "shoes"))
+	fmt.Println("nowhere:", app.AddSector(asAda, "none", "x"))
 	_, err = app.Create(asBen, "mine")
 	fmt.Println("a site:", err)
 	list, err = app.List(asAda)
@@ -126,6 +127,7 @@ func Example_siteRole() {
 	// Ben sees 1 of 2: news
 	// a sector there: <nil>
 	// elsewhere: this credential may not do that: it needs the permission content.write
+	// nowhere: there is no such thing in this account
 	// a site: this credential may not do that: it needs the permission content.write
 	// Ada sees 2 with 1 sector
 }

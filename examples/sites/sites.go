@@ -107,6 +107,11 @@ func (s Sites) AddSector(ctx context.Context, site, name string) error {
 		return err
 	}
 	return s.Tables.For(ctx, s.DB).RunInTx(ctx, func(ctx context.Context, rows *owned.DB) error {
+		if there, err := rows.NewSelect().Model((*Site)(nil)).Where("id = ?", site).Exists(ctx); err != nil {
+			return err
+		} else if !there {
+			return owned.ErrForeign // 404
+		}
 		err := s.Accounts.Admit(ctx, rows.IDB(), tenancy.Admit{
 			Account: rows.Account(), Limit: "sectors_per_site",
 			Count: func(ctx context.Context, _ bun.IDB) (int64, error) {

@@ -57,12 +57,13 @@ func (k *Keeper) Run(ctx context.Context, db *bun.DB) error {
 // foreign key neither cascades nor sets NULL; so do the rows of a table with Keep, of
 // one that is SelfGuarded, and of an account under a legal hold.
 //
+// A closed account without Account.PurgeAt, which an older version closed, gets one.
+//
 // It goes on after a failure and returns every one; doing it late, twice or on
 // several machines at once comes to the same.
 func (k *Keeper) Purge(ctx context.Context, db *bun.DB) (Purged, error) {
 	out := Purged{Rows: map[string]int64{}}
-	failed := k.purgeAccounts(ctx, db, &out)
-	failed = append(failed, k.purgeRows(ctx, db, out.Rows))
+	failed := append(k.purgeAccounts(ctx, db, &out), k.date(ctx, db), k.purgeRows(ctx, db, out.Rows))
 	return out, errors.Join(failed...)
 }
 
@@ -85,6 +86,23 @@ func (k *Keeper) purgeAccounts(ctx context.Context, db *bun.DB, out *Purged) (fa
 				return append(failed, ctx.Err())
 			default:
 				failed = append(failed, fmt.Errorf("account %s: %w", account.ID, err))
+			}
+			page.After = account.ID
+		}
+	}
+}
+
+// date begins the retention of accounts that an older version closed.
+func (k *Keeper) date(ctx context.Context, db *bun.DB) error {
+	for page := (tenancy.Closed{Undated: true, Limit: 100}); ; {
+		undated, err := k.accounts.Closed(ctx, db, page)
+		if err != nil || len(undated) == 0 {
+			return err
+		}
+		for _, account := range undated {
+			_, err := k.accounts.Close(ctx, db, tenancy.Close{Account: account.ID, Actor: purger, Reason: "it was closed without a date"})
+			if err != nil {
+				return fmt.Errorf("account %s: %w", account.ID, err)
 			}
 			page.After = account.ID
 		}

@@ -49,6 +49,21 @@ func TestM13_PurgeErasesWhatCanBeRestoredNoMore(t *testing.T) {
 	})
 }
 
+// The version before knew no retention, and wrote no date.
+func TestM13_PurgeDatesWhatAnOlderVersionClosed(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ada, _ := w.register(t, "ada@example.com")
+		exec(t, w.plainly(t), "UPDATE tenancy_accounts SET status = 'closed' WHERE account_id = ?", ada)
+		diff(t, "first", retention.Purged{Rows: map[string]int64{}}, w.purge(t))
+		account, err := w.accounts.Get(t.Context(), w.db, ada)
+		if want := w.clock.Now().Add(tenancy.DefaultRetention); err != nil || !account.PurgeAt.Equal(want) {
+			t.Errorf("%v, want %v: %v", account.PurgeAt, want, err)
+		}
+		w.clock.Advance(tenancy.DefaultRetention)
+		diff(t, "in time", []tenancy.AccountID{ada}, w.purge(t).Erased)
+	})
+}
+
 func TestM13_PurgeRemovesRowsThatWereDeletedLongAgo(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ada, _ := w.register(t, "ada@example.com")
