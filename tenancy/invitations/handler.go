@@ -27,8 +27,9 @@ import (
 //	DELETE /invitations/{id}         revokes it
 //
 // The two that send answer with the invitation and "notified", which is false when
-// Config.Notify failed: send it again later. The token is in no answer, so Handler
-// panics without a Config.Notify.
+// Config.Notify failed: send it again later. Of an operator who invited, an answer shows
+// that it was one and not who. The token is in no answer, so Handler panics without a
+// Config.Notify.
 func (n *Invitations) Handler(db *bun.DB) http.Handler {
 	if n.cfg.Notify == nil {
 		panic("invitations: Handler needs Config.Notify: nobody would get the token")
@@ -54,6 +55,9 @@ func (n *Invitations) Handler(db *bun.DB) http.Handler {
 		list, next, err := n.list(r.Context(), db, page)
 		if err != nil {
 			return err
+		}
+		for i := range list {
+			list[i] = shown(list[i])
 		}
 		problem.JSON(w, http.StatusOK, struct {
 			Invitations []Invitation `json:"invitations"`
@@ -101,10 +105,19 @@ func (n *Invitations) Handler(db *bun.DB) http.Handler {
 		if err != nil {
 			return err
 		}
-		problem.JSON(w, http.StatusOK, i)
+		problem.JSON(w, http.StatusOK, shown(i))
 		return nil
 	})
 	return mux
+}
+
+// shown is an invitation for the account's own people, who are not told which of the
+// service's people did something.
+func shown(i Invitation) Invitation {
+	if i.Inviter.Kind == tenancy.ActorOperator {
+		i.Inviter.ID = ""
+	}
+	return i
 }
 
 // sent notifies the person invited and answers the one who invites.
@@ -112,7 +125,7 @@ func (n *Invitations) sent(w http.ResponseWriter, r *http.Request, db *bun.DB, s
 	problem.JSON(w, status, struct {
 		Invitation
 		Notified bool `json:"notified"`
-	}{issued.Invitation, n.notify(r.Context(), db, issued, locale)})
+	}{shown(issued.Invitation), n.notify(r.Context(), db, issued, locale)})
 	return nil
 }
 
