@@ -17,7 +17,8 @@ import (
 const LimitUsers = "users"
 
 // Member is a user's place in an account. One without any role, on the account or
-// on an object, may do nothing and keeps the place until it is removed.
+// on an object, holds no permission and keeps the place until it is removed: it may
+// still enter, as far as a route asks for a Capability alone.
 type Member struct {
 	Account AccountID `json:"account"`
 	User    UserID    `json:"user"`
