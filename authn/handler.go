@@ -2,7 +2,6 @@ package authn
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -99,10 +98,9 @@ func (k *Keys) Handler(db *bun.DB) http.Handler {
 }
 
 // mayStill asks for the right again, under the account's lock: who made the request
-// may have been put out while its body was on the way, and a key would stay. An account
-// of a Loader's has no row to lock.
+// may have been put out while its body was on the way, and a key would stay.
 func (k *Keys) mayStill(ctx context.Context, db bun.IDB, s tenancy.Scope) error {
-	if _, err := k.accounts.Lock(ctx, db, s.Account); err != nil && !errors.Is(err, tenancy.ErrNoAccount) {
+	if err := k.lock(ctx, db, s.Account); err != nil {
 		return err
 	}
 	return k.accounts.Can(ctx, db, tenancy.PermKeysManage)
