@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/internal/problem"
+	"github.com/quitrent/quitrent/internal/tx"
 	"github.com/quitrent/quitrent/tenancy"
 )
 
@@ -18,8 +20,9 @@ import (
 // when the trial is over and a key has leaked. To make one, the account must be able
 // to do tenancy.MintKeys. Everybody else gets tenancy.ErrForbidden, and so does a
 // context that was entered without SignIn, as every one of a key is. What a member
-// holds is read with each request: a demotion counts at once. A host that keeps its
-// members in its own tables brings a tenancy.Config.MemberLoader.
+// holds is read with each request, and for a new key once more when its body has come,
+// under the account's lock: a demotion counts at once. A host that keeps its members in
+// its own tables brings a tenancy.Config.MemberLoader.
 //
 //	GET    /keys       {"keys": […], "next": "…"}, newest first; ?limit= (1 to 500) and
 //	                   ?before= (the next of the page before; the last page has none)
@@ -66,7 +69,14 @@ func (k *Keys) Handler(db *bun.DB) http.Handler {
 		if err := problem.Decode(w, r, &body); err != nil {
 			return err
 		}
-		made, err := k.Issue(r.Context(), db, Issue{Account: s.Account, Name: body.Name, Actor: s.Actor, ExpiresAt: body.ExpiresAt})
+		var made Issued
+		err := tx.Join(r.Context(), db, func(db bun.IDB) (err error) {
+			if err := k.mayStill(r.Context(), db, s); err != nil {
+				return err
+			}
+			made, err = k.Issue(r.Context(), db, Issue{Account: s.Account, Name: body.Name, Actor: s.Actor, ExpiresAt: body.ExpiresAt})
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -85,4 +95,13 @@ func (k *Keys) Handler(db *bun.DB) http.Handler {
 		return nil
 	})
 	return mux
+}
+
+// mayStill asks for the right again, under the account's lock: who made the request
+// may have been put out while its body was on the way, and a key would stay.
+func (k *Keys) mayStill(ctx context.Context, db bun.IDB, s tenancy.Scope) error {
+	if err := k.lock(ctx, db, s.Account); err != nil {
+		return err
+	}
+	return k.accounts.Can(ctx, db, tenancy.PermKeysManage)
 }

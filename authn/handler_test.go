@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -355,6 +356,44 @@ func TestSignUp_RecognisesNobody(t *testing.T) {
 		ctx := tenancy.Observe(r.Context(), func(tenancy.AccountID, bool) { recognised = true })
 		if w := serve(h.passwords.SignUp(h.db, h.keys), r.WithContext(ctx)); w.Code != 201 || recognised {
 			t.Errorf("%d, recognised %v", w.Code, recognised)
+		}
+	})
+}
+
+// slow is a body that takes long to come: meanwhile something happens.
+type slow struct {
+	io.Reader
+	meanwhile func()
+}
+
+func (s *slow) Read(b []byte) (int, error) {
+	if s.meanwhile != nil {
+		s.meanwhile()
+		s.meanwhile = nil
+	}
+	return s.Reader.Read(b)
+}
+
+func TestM9_Handler_WhoIsPutOutWhileTheBodyIsOnTheWayMintsNoKey(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		ada, bob := h.register(t, "ada@example.com"), h.register(t, "bob@example.com")
+		_, err := h.accounts.AddMember(t.Context(), h.db, tenancy.AddMember{
+			Account: ada.Account.ID, User: bob.User.ID, Roles: []tenancy.Role{tenancy.RoleDeveloper}, Actor: userOf(ada),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := h.passwords.Middleware(h.db, tenancy.SignIn)(h.keys.Handler(h.db))
+		r := request("POST", "/keys", `{"name":"late"}`,
+			"Authorization", basic("bob@example.com", goodPassword), "X-Account-ID", string(ada.Account.ID))
+		r.Body = io.NopCloser(&slow{r.Body, func() {
+			err := h.accounts.RemoveMember(t.Context(), h.db, tenancy.RemoveMember{Account: ada.Account.ID, User: bob.User.ID, Actor: userOf(ada)})
+			if err != nil {
+				t.Error(err)
+			}
+		}})
+		if w := serve(server, r); w.Code != 403 || code(t, w) != "forbidden" || h.count(t, "authn_keys") != 0 {
+			t.Errorf("%d %s, and %d keys", w.Code, w.Body, h.count(t, "authn_keys"))
 		}
 	})
 }

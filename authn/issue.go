@@ -2,6 +2,7 @@ package authn
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -72,6 +73,9 @@ func (k *Keys) issue(ctx context.Context, db bun.IDB, i Issue) (Issued, error) {
 	if row.ExpiresAt.Year() > 9999 {
 		return Issued{}, fmt.Errorf("%w: the key would expire after the year 9999: leave the end out instead", tenancy.ErrInvalid)
 	}
+	if err := k.lock(ctx, db, i.Account); err != nil {
+		return Issued{}, err
+	}
 	plan, err := k.mayMint(ctx, db, i)
 	if err != nil {
 		return Issued{}, err
@@ -97,6 +101,16 @@ func (k *Keys) issue(ctx context.Context, db bun.IDB, i Issue) (Issued, error) {
 	line.At, line.Target = now, string(row.ID)
 	err = tenancy.Note(ctx, db, line, KeyIssued{Key: row.ID, ExpiresAt: row.ExpiresAt})
 	return Issued{Key: row.key(), Secret: secret}, err
+}
+
+// lock keeps every other change of the account waiting. It comes before every other
+// lock, as in the whole library, so that nobody waits in a circle. An account of a
+// Loader's has no row to lock.
+func (k *Keys) lock(ctx context.Context, db bun.IDB, account tenancy.AccountID) error {
+	if _, err := k.accounts.Lock(ctx, db, account); !errors.Is(err, tenancy.ErrNoAccount) {
+		return err
+	}
+	return nil
 }
 
 // mayMint validates the account like every other way in, also one of a host's own

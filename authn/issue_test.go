@@ -116,8 +116,8 @@ func TestIssue_TwoAtTheLastPlaceMakeOne(t *testing.T) {
 	})
 }
 
-// Whoever counts the keys has locked the account first. On SQLite the one writer
-// is the lock.
+// Whoever counts the keys has locked the account first: its row, or that of its keys
+// where a Loader keeps accounts elsewhere. On SQLite the one writer is the lock.
 func TestIssue_WaitsForTheOneBeforeIt(t *testing.T) {
 	h := newHouse(t, dbtest.Postgres(t, authn.Migrate))
 	plan := tenancytest.Plans()[0]
@@ -125,10 +125,24 @@ func TestIssue_WaitsForTheOneBeforeIt(t *testing.T) {
 	if _, err := h.accounts.Ensure(t.Context(), h.db, plan); err != nil {
 		t.Fatal(err)
 	}
-	r := h.register(t, "ada@example.com")
-	h.issue(t, r)
-	last := authn.Issue{Account: r.Account.ID, Name: "the last", Actor: userOf(r)}
+	waits(t, h, h.register(t, "ada@example.com").Account.ID, `UPDATE "tenancy_accounts"`)
 
+	h.accounts = tenancy.New(tenancy.Config{
+		Now: h.clock.Now,
+		Loader: func(context.Context, bun.IDB, tenancy.AccountID) (tenancy.State, tenancy.Plan, error) {
+			return tenancy.State{Status: tenancy.StatusActive}, plan, nil
+		},
+	})
+	h.keys = h.newKeys(t, authn.Pepper{ID: "1", Secret: make([]byte, 32)})
+	waits(t, h, "elsewhere", "authn_accounts")
+}
+
+func waits(t *testing.T, h *house, account tenancy.AccountID, sign string) {
+	t.Helper()
+	last := authn.Issue{Account: account, Name: "the last", Actor: operator}
+	if _, err := h.keys.Issue(t.Context(), h.db, last); err != nil {
+		t.Fatal(err)
+	}
 	tx, err := h.db.BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +151,7 @@ func TestIssue_WaitsForTheOneBeforeIt(t *testing.T) {
 	if _, err := h.keys.Issue(t.Context(), tx, last); err != nil {
 		t.Fatal(err)
 	}
-	lock := asks{what: "authn_accounts", seen: make(chan struct{}, 1)}
+	lock := asks{what: sign, seen: make(chan struct{}, 1)}
 	write := asks{what: "authn_key_ids", seen: make(chan struct{}, 1)}
 	done := make(chan error, 1)
 	go func() {

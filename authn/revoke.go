@@ -34,6 +34,9 @@ func (k *Keys) Revoke(ctx context.Context, db bun.IDB, r Revoke) (Key, error) {
 	}
 	var out Key
 	err := tx.Join(ctx, db, func(db bun.IDB) error {
+		if err := k.lock(ctx, db, r.Account); err != nil {
+			return err
+		}
 		line.At = k.now()
 		res, err := db.NewUpdate().Model((*keyRow)(nil)).Set("revoked_at = ?", line.At).
 			Where("account_id = ? AND key_id = ? AND revoked_at IS NULL", r.Account, r.Key).Exec(ctx)

@@ -2,6 +2,7 @@ package authn_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -161,5 +162,31 @@ func TestKeys_AskNotForAnAccountThatCannotBe(t *testing.T) {
 			return err
 		})
 		wantErr(t, "the transaction after them", err, nil)
+	})
+}
+
+// Transactions that change an account and its keys, in whatever order, wait for each
+// other in turn and not in a circle: the account's row is locked before anything else.
+func TestKeys_LockTheAccountFirst(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		ada := h.register(t, "ada@example.com")
+		issued := h.issue(t, ada)
+		for what, do := range map[string]func(db bun.IDB) error{
+			"issue": func(db bun.IDB) error {
+				_, err := h.keys.Issue(t.Context(), db, authn.Issue{Account: ada.Account.ID, Name: "b", Actor: userOf(ada)})
+				return err
+			},
+			"revoke": func(db bun.IDB) error {
+				_, err := h.keys.Revoke(t.Context(), db, authn.Revoke{Account: ada.Account.ID, Key: issued.Key.ID, Actor: userOf(ada)})
+				return err
+			},
+		} {
+			said := &queries{}
+			wantErr(t, what, do(h.db.WithQueryHook(said)), nil)
+			first := slices.IndexFunc(said.said, func(q string) bool { return !strings.HasPrefix(q, "BEGIN") })
+			if !strings.HasPrefix(said.said[first], `UPDATE "tenancy_accounts"`) {
+				t.Errorf("%s begins with %s", what, said.said[first])
+			}
+		}
 	})
 }

@@ -42,8 +42,10 @@ type transferPage struct {
 	Next      string `json:"next,omitempty"`
 }
 
-// Handler serves an account its own billing, behind a middleware that enters it for
-// tenancy.Pay – which an account may whose trial is over:
+// Handler serves an account's billing to the people in it, behind a middleware that
+// enters it for tenancy.Pay – which an account may whose trial is over. To read takes
+// tenancy.PermBillingRead and to order tenancy.PermBillingManage, which the owner and
+// admins hold; whoever holds it not, and every API key, gets tenancy.ErrForbidden:
 //
 //	GET  /billing/subscription
 //	GET  /billing/transfers?before=ID&limit=N
@@ -59,6 +61,9 @@ func (s *Subscriptions) Handler(db *bun.DB) http.Handler {
 	}
 	mux := problem.NewMux(s.cfg.OnError)
 	mux.Route("GET /billing/subscription", func(w http.ResponseWriter, r *http.Request) error {
+		if err := s.accounts.Can(r.Context(), db, tenancy.PermBillingRead); err != nil {
+			return err
+		}
 		sub, err := s.Subscription(r.Context(), db, tenancy.From(r.Context()).Account)
 		if err != nil {
 			return err
@@ -67,6 +72,9 @@ func (s *Subscriptions) Handler(db *bun.DB) http.Handler {
 		return nil
 	})
 	mux.Route("GET /billing/transfers", func(w http.ResponseWriter, r *http.Request) error {
+		if err := s.accounts.Can(r.Context(), db, tenancy.PermBillingRead); err != nil {
+			return err
+		}
 		what, err := page(r)
 		if err != nil {
 			return err
@@ -91,6 +99,9 @@ func (s *Subscriptions) Handler(db *bun.DB) http.Handler {
 		scope := tenancy.From(r.Context())
 		if scope.Capability&tenancy.Pay == 0 {
 			return tenancy.ErrForbidden
+		}
+		if err := s.accounts.Can(r.Context(), db, tenancy.PermBillingManage); err != nil {
+			return err
 		}
 		t, err := s.RequestTransfer(r.Context(), db, RequestTransfer{
 			Account: scope.Account, Plan: body.Plan, Interval: body.Interval, Currency: body.Currency, Actor: scope.Actor,

@@ -3,6 +3,7 @@ package billing_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -54,10 +55,11 @@ func refusal(t *testing.T, h http.Handler, method, target, body string, status i
 }
 
 // customers is the customer's handler behind tenancy's middleware: the header names
-// the account.
+// the account, whose owner it is.
 func (w *world) customers(need tenancy.Capability) http.Handler {
 	return w.accounts.Middleware(w.db, func(r *http.Request) (tenancy.AccountID, tenancy.Actor, error) {
-		return tenancy.AccountID(r.Header.Get("Account")), customer, nil
+		account, err := w.accounts.Get(r.Context(), w.db, tenancy.AccountID(r.Header.Get("Account")))
+		return account.ID, tenancy.Actor{Kind: tenancy.ActorUser, ID: string(account.Owner)}, err
 	}, need)(w.billing.Handler(w.db))
 }
 
@@ -84,7 +86,7 @@ func TestM8_CustomersHandler_AsksAndSaysHowToPay(t *testing.T) {
 			t.Errorf("status %d", status)
 		}
 		same(t, "answer", want, got)
-		if open[0].RequestedBy != customer {
+		if owner := w.get(t, id).Owner; open[0].RequestedBy != (tenancy.Actor{Kind: tenancy.ActorUser, ID: string(owner)}) {
 			t.Errorf("requested by %+v", open[0].RequestedBy)
 		}
 		status, again := call(t, h, "POST", "/billing/transfers", `{"plan":"starter","interval":"month","currency":"USD"}`, "Account", string(id))
@@ -193,6 +195,51 @@ func TestM8_CustomersHandler_OrdersOnlyWherePayingWasAllowed(t *testing.T) {
 			}
 		}()
 		call(t, w.billing.Handler(w.db), "GET", "/billing/transfers", "")
+	})
+}
+
+// The table of tenancy.Permission is kept: who may read the billing reads it, who may
+// manage it orders.
+func TestM9_CustomersHandler_AsksForTheRight(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		id := w.account(t)
+		w.pay(t, id, "starter")
+		if _, err := w.accounts.Override(t.Context(), w.db, tenancy.Override{Account: id, Unlimited: []string{tenancy.LimitUsers}, Actor: operator}); err != nil {
+			t.Fatal(err)
+		}
+		site := []tenancy.ObjectRole{{Object: tenancy.Object{Kind: "site", ID: "1"}, Role: tenancy.RoleAdmin}}
+		for who, c := range map[string]struct {
+			roles   []tenancy.Role
+			objects []tenancy.ObjectRole
+			may     bool
+		}{
+			"admin":             {roles: []tenancy.Role{tenancy.RoleAdmin}, may: true},
+			"editor, developer": {roles: []tenancy.Role{tenancy.RoleEditor, tenancy.RoleDeveloper}},
+			"viewer":            {roles: []tenancy.Role{tenancy.RoleViewer}},
+			"admin of a site":   {objects: site},
+		} {
+			user, err := w.accounts.CreateUser(t.Context(), w.db, tenancy.CreateUser{Name: who, Email: fmt.Sprintf("m%d@example.com", nextEmail())})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = w.accounts.AddMember(t.Context(), w.db, tenancy.AddMember{Account: id, User: user.ID, Roles: c.roles, Objects: c.objects, Actor: operator})
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := w.accounts.Middleware(w.db, func(*http.Request) (tenancy.AccountID, tenancy.Actor, error) {
+				return id, tenancy.Actor{Kind: tenancy.ActorUser, ID: string(user.ID)}, nil
+			}, tenancy.Pay)(w.billing.Handler(w.db))
+			for _, request := range [][2]string{{"GET", "/billing/subscription"}, {"GET", "/billing/transfers"}, {"POST", "/billing/transfers"}} {
+				status, answer := call(t, h, request[0], request[1], `{"plan":"starter"}`)
+				if c.may != (status < 400) || !c.may && answer["code"] != "forbidden" {
+					t.Errorf("%s: %s %s: %d %v", who, request[0], request[1], status, answer)
+				}
+			}
+		}
+		h := w.accounts.Middleware(w.db, func(*http.Request) (tenancy.AccountID, tenancy.Actor, error) {
+			return id, tenancy.Actor{Kind: tenancy.ActorKey, ID: "000000000000"}, nil
+		}, tenancy.Read)(w.billing.Handler(w.db))
+		refusal(t, h, "GET", "/billing/transfers", "", 403, "forbidden")
 	})
 }
 

@@ -24,8 +24,9 @@ type Admit struct {
 
 // Admit lets the caller's transaction add what the account's plan, and what the
 // account has otherwise, still leave room for. It locks the account before it counts,
-// until the transaction ends, so that two at once at the last place make one; the
-// caller then inserts in the same transaction, tx:
+// until the transaction ends, so that two at once at the last place make one. The
+// caller then inserts, and deducts credits if it does, in the same transaction, tx: in
+// this order, or two transactions wait for each other (see Lock).
 //
 //	err := accounts.Admit(ctx, tx, tenancy.Admit{
 //		Account: account, Limit: "sites",

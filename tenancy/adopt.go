@@ -21,6 +21,7 @@ type Adopt struct {
 	Accounts []Account
 	Users    []User
 	// Members are those of Accounts. The owner of each is one of them, with RoleOwner.
+	// Roles on objects come later, by SetObjectRoles: a member with some is refused.
 	Members []Member
 	Actor   Actor
 	Reason  string
@@ -132,6 +133,8 @@ func (a *Accounts) memberRows(w Adopt, now time.Time) (members []memberRow, held
 		owner, adopted := owners[m.Account]
 		owns := slices.Contains(m.Roles, RoleOwner)
 		switch {
+		case len(m.Objects) > 0:
+			return nil, nil, fmt.Errorf("%w: roles on objects are not adopted: give them afterwards", ErrInvalid)
 		case !m.User.known() || len(m.Roles) == 0 || slices.ContainsFunc(m.Roles, func(r Role) bool { return !a.HasRole(r) }):
 			return nil, nil, fmt.Errorf("%w: a member is a user with roles", ErrInvalid)
 		case !adopted || owns != (owner == m.User):

@@ -40,7 +40,10 @@ func TestM18_Adopt_WritesNothingThatCannotBe(t *testing.T) {
 			"suspended from closed": func(a *tenancy.Adopt) {
 				a.Accounts[1].Status, a.Accounts[1].SuspendedFrom = tenancy.StatusSuspended, tenancy.StatusClosed
 			},
-			"unknown role":       func(a *tenancy.Adopt) { a.Members[1].Roles = []tenancy.Role{tenancy.RoleOwner, "boss"} },
+			"unknown role": func(a *tenancy.Adopt) { a.Members[1].Roles = []tenancy.Role{tenancy.RoleOwner, "boss"} },
+			"a role on a site": func(a *tenancy.Adopt) {
+				a.Members[1].Objects = []tenancy.ObjectRole{{Object: tenancy.Object{Kind: "site", ID: "1"}, Role: tenancy.RoleEditor}}
+			},
 			"no role":            func(a *tenancy.Adopt) { a.Members[1].Roles = nil },
 			"owner without role": func(a *tenancy.Adopt) { a.Members[1].Roles = []tenancy.Role{tenancy.RoleAdmin} },
 			"a second owner": func(a *tenancy.Adopt) {

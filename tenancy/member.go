@@ -17,7 +17,8 @@ import (
 const LimitUsers = "users"
 
 // Member is a user's place in an account. One without any role, on the account or
-// on an object, may do nothing and keeps the place until it is removed.
+// on an object, holds no permission and keeps the place until it is removed: it may
+// still enter, as far as a route asks for a Capability alone.
 type Member struct {
 	Account AccountID `json:"account"`
 	User    UserID    `json:"user"`
@@ -170,7 +171,8 @@ type RemoveMember struct {
 
 // RemoveMember removes a member and every role it holds. A user who does it needs
 // members.manage and holds everything that the member does; anybody may leave. It
-// works while the account waits for money or is suspended.
+// works while the account waits for money or is suspended. An invitation that is still
+// open for the member's address is revoked: it would bring the member back.
 //
 // It returns ErrInvalid when the actor is missing, ErrForbidden, ErrNoAccount (also
 // for one that is closed), ErrNoUser for one who is no member, and ErrLastOwner for
@@ -212,8 +214,20 @@ func (a *Accounts) RemoveMember(ctx context.Context, db bun.IDB, m RemoveMember)
 			}
 		}
 		line.At = a.now()
+		if err := uninvite(ctx, db, m.Account, m.User, line.At); err != nil {
+			return err
+		}
 		return Note(ctx, db, line, MemberRemoved{User: m.User})
 	})
+}
+
+// uninvite revokes the invitation to an account that a user has not used. The table is
+// of this package, the rest of an invitation's life is package invitations'.
+func uninvite(ctx context.Context, db bun.IDB, account AccountID, user UserID, at time.Time) error {
+	_, err := db.NewRaw(`UPDATE tenancy_invitations SET revoked_at = ?
+		WHERE account_id = ? AND accepted_at IS NULL AND revoked_at IS NULL
+		AND email_key = (SELECT email_key FROM tenancy_users WHERE user_id = ?)`, at, account, user).Exec(ctx)
+	return err
 }
 
 // lockOpen locks an account that is not closed, whatever else its status: who must

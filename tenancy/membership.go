@@ -36,7 +36,8 @@ func (a *Accounts) AccountsOf(ctx context.Context, db bun.IDB, user UserID) ([]M
 	if err != nil {
 		return nil, err
 	}
-	members, err := readMembers(ctx, db, "user_id = ?", user)
+	// The accounts are named for the tables of roles, whose keys begin with them.
+	members, err := readMembers(ctx, db, "account_id IN (SELECT account_id FROM tenancy_members WHERE user_id = ?) AND user_id = ?", user, user)
 	if err != nil {
 		return nil, err
 	}

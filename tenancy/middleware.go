@@ -9,7 +9,9 @@ import (
 // Middleware lets a request through when the account that who names passes Check
 // for everything in need (0 means Use), and puts its Scope into the context.
 // authn's middleware does this for a credential; this one is for hosts that
-// authenticate by other means. A refusal goes to Config.OnError.
+// authenticate by other means. That a person belongs to the account is for who to ask,
+// by AccountOf where the account is one that the request names: Enter takes its word.
+// A refusal goes to Config.OnError.
 func (a *Accounts) Middleware(db *bun.DB, who func(*http.Request) (AccountID, Actor, error), need Capability) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -60,7 +60,8 @@ func Lookup(ctx context.Context) (Scope, bool) {
 // Enter is the only way an account gets into a context: it loads the account,
 // validates it for everything in need (0 means Use) and returns a context in
 // which From finds it. Middleware calls it, and so do jobs and queue workers,
-// which hold an id and no credential.
+// which hold an id and no credential. Whether the actor belongs to the account is not
+// asked: see AccountOf.
 //
 // It returns the refusals of Check, ErrForbidden for an API key that asks for more
 // than Use, and ErrInvalid for an actor without kind or id. Nothing is cached: a

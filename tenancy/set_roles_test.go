@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
 
 	"github.com/quitrent/quitrent/internal/dbtest"
 	"github.com/quitrent/quitrent/tenancy"
@@ -494,4 +495,32 @@ func TestM9_Members_TakesAsManyStatementsWhateverTheirNumber(t *testing.T) {
 	if len(members) != 4 || len(q.said) != 3 || err != nil {
 		t.Errorf("%d members in %d statements, %v", len(members), len(q.said), err)
 	}
+}
+
+// A person's accounts are found by index, however many roles everybody else holds.
+func TestM9_AccountsOf_ReadsNobodyElsesRows(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB) {
+		if db.Dialect().Name() != dialect.SQLite {
+			return // whose planner does not go by the number of rows
+		}
+		said := &asked{}
+		accounts, _ := newAccounts(t, db, tenancy.Config{})
+		if _, err := accounts.AccountsOf(t.Context(), db.WithQueryHook(said), tenancytest.Register(t, db, accounts, "ada@example.com").User.ID); err != nil {
+			t.Fatal(err)
+		}
+		for _, query := range said.said {
+			var plan []struct {
+				ID, Parent, Notused int
+				Detail              string
+			}
+			if err := db.NewRaw("EXPLAIN QUERY PLAN ?", bun.Safe(query)).Scan(t.Context(), &plan); err != nil {
+				t.Fatal(err)
+			}
+			for _, step := range plan {
+				if strings.HasPrefix(step.Detail, "SCAN") {
+					t.Errorf("%s: %s", step.Detail, query)
+				}
+			}
+		}
+	})
 }

@@ -298,6 +298,24 @@ func TestM9_Accept_AMemberUsesTheInvitationUp(t *testing.T) {
 	})
 }
 
+// Bob was invited and then added without the invitation: once he is put out, it is
+// worth nothing, and only a new one brings him back.
+func TestM9_Accept_WhoWasPutOutDoesNotComeBackByAnOlderInvitation(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		bob, bobs, eves := h.user(t, "bob@example.com"), h.invite(t, "Bob@Example.com"), h.invite(t, "eve@example.com")
+		h.addMember(t, bob, tenancy.RoleViewer)
+		remove := tenancy.RemoveMember{Account: h.ada.Account.ID, User: bob, Actor: userActor(h.ada.User.ID)}
+		if err := h.accounts.RemoveMember(t.Context(), h.db, remove); err != nil {
+			t.Fatal(err)
+		}
+		wantErr(t, "the older one", h.accept(t, bobs.Token, bob), invitations.ErrNoInvitation)
+		_, err := h.inv.Resend(t.Context(), h.db, invitations.Resend{Account: h.ada.Account.ID, Invitation: bobs.Invitation.ID, Actor: remove.Actor})
+		wantErr(t, "sent again", err, invitations.ErrNoInvitation)
+		wantErr(t, "a new one", h.accept(t, h.invite(t, "bob@example.com").Token, bob), nil)
+		wantErr(t, "somebody else's", h.accept(t, eves.Token, h.user(t, "eve@example.com")), nil)
+	})
+}
+
 func TestM9_Accept_ARetryIsToldThatItWorked(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		bob := h.user(t, "bob@example.com")

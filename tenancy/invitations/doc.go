@@ -8,8 +8,9 @@
 // once: the database keeps its SHA-256 hash. It is bound to the account, the address
 // and the roles. An address has one open invitation to an account; of two made at
 // once one is refused with ErrInvited. Resend gives it a new token and a new end, and
-// stops every token before; Revoke ends it. It expires by the clock, Config.Lifetime
-// after it was sent, and no job has to run for that.
+// stops every token before; Revoke ends it, and so does the removal of a member who
+// has not used it. It expires by the clock, Config.Lifetime after it was sent, and no
+// job has to run for that.
 //
 // # Who may invite
 //

@@ -74,6 +74,25 @@ func TestM9_Handler_InvitesListsResendsAndRevokes(t *testing.T) {
 	})
 }
 
+func TestM9_Handler_DoesNotSayWhichOperatorInvited(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		v := h.invitation("bob@example.com")
+		v.Actor = operator
+		issued, err := h.inv.Invite(t.Context(), h.db, v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server, path := h.serveAs(userActor(h.ada.User.ID), tenancy.SignIn), "/invitations/"+string(issued.Invitation.ID)
+		_, list := call(t, server, "GET", "/invitations", "")
+		_, revoked := call(t, server, "DELETE", path, "")
+		for _, answer := range []any{list, revoked} {
+			if text := fmt.Sprint(answer); strings.Contains(text, operator.ID) || !strings.Contains(text, "kind:operator") {
+				t.Error(text)
+			}
+		}
+	})
+}
+
 func TestM9_Handler_Refusals(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		bob := h.user(t, "bob@example.com")
