@@ -155,7 +155,7 @@ func (acc *Account) close(actor Actor, at time.Time, retention time.Duration) er
 	default:
 		acc.ClosedFrom, acc.Status = acc.Status, StatusClosed
 	}
-	acc.ClosedAt, acc.PurgeAt = at, at.Add(retention)
+	acc.ClosedAt, acc.PurgeAt = at, at.Add(retention).Truncate(time.Microsecond)
 	return nil
 }
 

@@ -31,7 +31,8 @@ type Accept struct {
 // these the invitation is still open. Who is a member already gets
 // tenancy.ErrMemberThere, keeps the roles there are, and the invitation is used up:
 // it does not bring anybody back who is removed later. That is also the answer to
-// whoever accepted and asks again, for want of the first one.
+// whoever accepted and asks again, for want of the first one. It is a fact that was
+// written: in a transaction of the caller's, commit after it.
 func (n *Invitations) Accept(ctx context.Context, db bun.IDB, a Accept) (tenancy.Member, error) {
 	account, err := owner(ctx, db, a.Token)
 	if err != nil {
