@@ -61,7 +61,9 @@
 //
 // Keys.Handler serves members who hold tenancy.PermKeysManage: the owner, admins and
 // developers, and whom Config.Roles of tenancy gives it to. Issue and Revoke ask for
-// no permission: a program that calls them decides for whom.
+// no permission: a program that calls them decides for whom. A key is the account's:
+// it goes on working when the member who made it leaves or is demoted, until it is
+// revoked.
 //
 // # What is stored
 //
