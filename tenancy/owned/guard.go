@@ -73,27 +73,31 @@ type check struct {
 }
 
 // place is what may stand at a place of the statement, by depth of parentheses.
-type place bool
+type place uint8
 
 const (
-	values place = false
-	tables place = true
+	values place = iota
+	tables
+	joined // the condition of a join: values, and tables again behind a comma
 )
 
 // run reads sql word by word and refuses an owned table where a table may stand.
 // In a statement of any other sort than the usual four it refuses its name anywhere.
 func (c *check) run(sql string) error {
 	var (
-		lex        = lexer{sql: sql, postgres: c.b.postgres}
-		last, prev token
-		here       = values
-		outer      []place
-		head, any  = true, false
+		lex               = lexer{sql: sql, postgres: c.b.postgres}
+		last, prev, older token
+		here              = values
+		outer             []place
+		head, any         = true, false
+		name              bool // comes next, not a keyword
 	)
-	for t := lex.next(); t.kind != end; prev, last, t = last, t, lex.next() {
+	for t := lex.next(); t.kind != end; older, prev, last, t = prev, last, t, lex.next() {
+		named := name
+		name = t.kind == word && !named && strings.EqualFold(t.text, "as")
 		switch t.kind {
 		case opaque:
-			return fmt.Errorf("%w: an identifier in Unicode escapes can't be checked", ErrUnscoped)
+			return fmt.Errorf("%w: escapes that can't be followed", ErrUnscoped)
 		case body:
 			if err := c.run(t.text); err != nil {
 				return err
@@ -108,8 +112,16 @@ func (c *check) run(sql string) error {
 					continue
 				}
 				outer = append(outer, here)
-				if last.kind == quoted || last.kind == word && !isKeyword(last.text) {
+				if here == joined || last.kind == quoted || last.kind == word && !isKeyword(last.text) {
 					here = values // of a function, or the columns of a table
+				}
+			case ".":
+				if name = last.kind == word || last.kind == quoted; name {
+					t, last, prev = prev, older, token{} // it stands where its qualifier stood
+				}
+			case ",":
+				if here == joined {
+					here = tables
 				}
 			case ")":
 				if n := len(outer); n > 0 {
@@ -119,7 +131,10 @@ func (c *check) run(sql string) error {
 				head, any, here, outer = true, false, values, outer[:0]
 			}
 		case word:
-			kw := keyword(t.text)
+			kw := ""
+			if !named {
+				kw = keyword(t.text)
+			}
 			if head && kw != "explain" {
 				head, any = false, !usual(kw)
 			}
@@ -153,8 +168,13 @@ func (c *check) place(here place, kw string, last token) place {
 			return here
 		}
 		return tables
+	case "on":
+		if here != values {
+			return joined
+		}
 	case "as", "lateral", "or", "left", "right", "inner", "outer", "full", "cross", "natural",
-		"ignore", "replace", "abort", "rollback", "fail", "delete", "insert", "with", "recursive", "explain":
+		"ignore", "replace", "abort", "rollback", "fail", "delete", "insert", "with", "recursive", "explain",
+		"begin", "commit", "savepoint", "release", "start", "end", "default":
 		return here
 	}
 	return values // select, where, set, values, on, group, order, …
@@ -168,7 +188,7 @@ func (c *check) names(tab *table, prev, last token, lex lexer) error {
 	if after := lex.next(); after.text == "." && after.kind == other {
 		return nil // a schema, or the table of a column
 	}
-	if c.target == tab && last.kind == word {
+	if c.target != nil && bare(c.target.name) == bare(tab.name) && last.kind == word {
 		switch strings.ToLower(last.text) {
 		case "update", "into":
 			c.target = nil

@@ -3,12 +3,14 @@ package owned_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect"
 
+	"github.com/quitrent/quitrent/internal/dbtest"
 	"github.com/quitrent/quitrent/tenancy/owned"
 )
 
@@ -162,4 +164,84 @@ func TestM11_ARefusedStatementLeavesTheTransactionUsable(t *testing.T) {
 			t.Error(n, err, err2)
 		}
 	})
+}
+
+// Card is the sites' table once more, in short.
+type Card struct {
+	bun.BaseModel `bun:"table:sites,alias:c"`
+	owned.Row
+	ID   string `bun:"id,pk"`
+	Slug string `bun:"slug"`
+}
+
+func TestM11_ATableMayHaveSeveralModels(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
+		cfg := config()
+		cfg.Tables = append(cfg.Tables, owned.Table{Model: (*Card)(nil)})
+		w := world{tables: owned.New(cfg), accounts: newAccounts(), db: db}
+		if err := w.tables.Bind(t.Context(), db); err != nil {
+			t.Fatal(err)
+		}
+		w.fill(t)
+		ctx := w.in(t, "17")
+		rows := w.tables.For(ctx, db)
+		for _, model := range []any{(*Site)(nil), (*Card)(nil)} {
+			if n, err := rows.NewSelect().Model(model).Count(ctx); n != 2 || err != nil {
+				t.Errorf("%T: %d, %v", model, n, err)
+			}
+			if n := affected(t)(rows.NewUpdate().Model(model).Set("slug = slug || 'x'").Where("TRUE").Exec(ctx)); n != 2 {
+				t.Errorf("%T: %d rows", model, n)
+			}
+		}
+	}, migrate)
+}
+
+// Jot is in a schema that search_path does not name.
+type Jot struct {
+	bun.BaseModel `bun:"table:app.jots,alias:j"`
+	owned.Row
+	ID   string `bun:"id,pk"`
+	Body string `bun:"body"`
+}
+
+func TestM11_ATableInASchemaOfItsOwn(t *testing.T) {
+	db := dbtest.Postgres(t, migrate)
+	w := world{tables: owned.New(owned.Config{Tables: []owned.Table{{Model: (*Jot)(nil)}}}), accounts: newAccounts(), db: db}
+	for _, q := range []string{
+		"CREATE SCHEMA app",
+		"CREATE TABLE app.jots (account_id TEXT, id TEXT, body TEXT, PRIMARY KEY (account_id, id))",
+		"INSERT INTO app.jots VALUES ('17', '1', 'a'), ('18', '1', 'a')",
+	} {
+		if _, err := db.DB.ExecContext(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.tables.Bind(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	ctx := w.in(t, "17")
+	for _, q := range []string{
+		"SELECT COUNT(*) FROM app.jots", `DELETE FROM "app"."jots"`, "UPDATE jots SET body = 'x'", "INSERT INTO app.jots SELECT * FROM app.jots",
+	} {
+		if _, err := db.NewRaw(q).Exec(ctx); !errors.Is(err, owned.ErrUnscoped) {
+			t.Errorf("%s: %v", q, err)
+		}
+	}
+	rows := w.tables.For(ctx, db)
+	_, err := rows.NewInsert().Model(&Jot{ID: "2"}).Exec(ctx)
+	if n := affected(t)(rows.NewUpdate().Model((*Jot)(nil)).Set("body = 'x'").Where("TRUE").Exec(ctx)); n != 2 || err != nil {
+		t.Errorf("%d rows, %v", n, err)
+	}
+	if n := affected(t)(rows.NewDelete().Model((*Jot)(nil)).Where("TRUE").Exec(ctx)); n != 2 {
+		t.Errorf("%d rows", n)
+	}
+	// A foreign key to it is looked at, too.
+	if _, err := db.DB.ExecContext(t.Context(), `CREATE UNIQUE INDEX loose ON app.jots (id);
+		ALTER TABLE tags ADD FOREIGN KEY (id) REFERENCES app.jots (id)`); err != nil {
+		t.Fatal(err)
+	}
+	err = owned.New(owned.Config{Tables: []owned.Table{{Model: (*Jot)(nil)}, {Model: (*Tag)(nil)}}}).Bind(t.Context(), db)
+	if err == nil || !strings.Contains(err.Error(), "to app.jots must carry the account") {
+		t.Error(err)
+	}
 }
