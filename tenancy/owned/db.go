@@ -239,6 +239,13 @@ func (w *write) begin(ctx context.Context, q bun.Query) (context.Context, error)
 	if w.err == nil && w.table == nil {
 		w.fail(errors.New("owned: the query has no model"))
 	}
+	if w.err == nil {
+		scope, entered := tenancy.Lookup(ctx)
+		_, all := tenancy.AcrossAccounts(ctx)
+		if !all && (!entered || scope.Account != w.db.account) {
+			w.fail(fmt.Errorf("%w: the context has not entered the query's account", ErrUnscoped))
+		}
+	}
 	if w.err != nil {
 		return nil, w.err
 	}

@@ -111,11 +111,26 @@ func TestM11_TheContextAndTheHandleNameOneAccount(t *testing.T) {
 	each(t, func(t *testing.T, w world) {
 		in17, in18 := w.in(t, "17"), w.in(t, "18")
 		db := w.tables.For(in17, w.db)
-		for name, ctx := range map[string]context.Context{"another account": in18, "none": t.Context()} {
-			_, err1 := db.NewSelect().Model((*Site)(nil)).Count(ctx)
-			_, err2 := db.NewRaw("SELECT 1 FROM ? AS x", db.Table((*Site)(nil))).Exec(ctx)
-			if !errors.Is(err1, owned.ErrUnscoped) || !errors.Is(err2, owned.ErrUnscoped) {
-				t.Errorf("%s: %v, %v", name, err1, err2)
+		for name, mixed := range map[string]struct {
+			db  *owned.DB
+			ctx context.Context
+		}{
+			"another account": {db, in18},
+			"none":            {db, t.Context()},
+			"across accounts": {w.tables.For(w.across(t), w.db), in18},
+			"across, in none": {w.tables.For(w.across(t), w.db), t.Context()},
+		} {
+			db, ctx := mixed.db, mixed.ctx
+			for i, err := range []error{
+				second(db.NewSelect().Model((*Site)(nil)).Count(ctx)),
+				second(db.NewRaw("SELECT 1 FROM ? AS x", db.Table((*Site)(nil))).Exec(ctx)),
+				second(db.NewInsert().Model(&Tag{Row: owned.Row{AccountID: "17"}, ID: "n"}).Exec(ctx)),
+				second(db.NewUpdate().Model((*Site)(nil)).Set("slug = slug || 'x'").Where("TRUE").Exec(ctx)),
+				second(db.NewDelete().Model((*SiteTag)(nil)).Where("TRUE").Exec(ctx)),
+			} {
+				if !errors.Is(err, owned.ErrUnscoped) {
+					t.Errorf("%s: %d: %v", name, i, err)
+				}
 			}
 		}
 		// Two handles on one pool, and one on the other's transaction, don't mix.
