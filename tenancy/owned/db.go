@@ -161,6 +161,7 @@ func (d *DB) table(model any) (*table, error) {
 // write is what the three queries that write have in common.
 type write struct {
 	db    *DB
+	names schema.NamedArgAppender // of the query: ?TableAlias, a column of the model's
 	table *table
 	model any
 	err   error
@@ -182,34 +183,40 @@ func (w *write) setModel(model any) {
 	}
 }
 
+var errModelFirst = errors.New("owned: call Model first")
+
 // sets refuses an assignment to the account's column: a row never changes its
 // account.
 func (w *write) sets(expr string, args ...any) {
 	if w.table == nil {
-		w.fail(errors.New("owned: call Model first"))
+		w.fail(errModelFirst)
 		return
 	}
-	w.whole(expr, args, func(t, last token) {
-		if (t.kind == word || t.kind == quoted) && equalFold(t.text, w.table.Account) && last.text != "." || t.kind == opaque {
+	w.whole(expr, args, w.assigns(true))
+}
+
+// assigns looks at the tokens of assignments, of which name says that they begin with
+// a column's name and not with a value.
+func (w *write) assigns(name bool) func(t, last token, depth int) {
+	return func(t, last token, depth int) {
+		switch {
+		case t.kind == opaque, name && t.kind != other && equalFold(t.text, w.table.Account) && last.text != ".":
 			w.fail(fmt.Errorf("%w: %s: a row never changes its account", ErrForeign, w.table.name))
-		}
-		if t.kind == word && equalFold(t.text, "where") {
+		case depth > 0:
+		case t.kind == word && equalFold(t.text, "where"):
 			w.fail(errors.New("owned: a condition goes into Where"))
+		case t.kind == other && (t.text == "=" || t.text == ","):
+			name = t.text == ","
 		}
-	})
+	}
 }
 
 // whole refuses a piece of SQL that would reach out of its place in the statement:
 // one that closes a parenthesis or begins a comment or a quote of its surroundings.
-// each sees its tokens.
-func (w *write) whole(expr string, args []any, each func(t, last token)) {
-	for _, arg := range args {
-		if _, sql := arg.(schema.QueryAppender); sql { // a name, a sub-query: no mere value
-			expr = w.db.scoped.QueryGen().FormatQuery(expr, args...) // sqltext: to be looked at
-			break
-		}
-	}
-	lex := lexer{sql: expr, postgres: w.db.isPostgres()}
+// It looks at what is sent, with the arguments in place. each sees its tokens.
+func (w *write) whole(expr string, args []any, each func(t, last token, depth int)) {
+	sent := w.db.scoped.QueryGen().WithArg(w.names).FormatQuery(expr, args...) // sqltext: to be looked at
+	lex := lexer{sql: sent, postgres: w.db.isPostgres()}
 	depth := 0
 	for last, t := (token{}), lex.next(); t.kind != end; last, t = t, lex.next() {
 		if t.kind == other {
@@ -226,7 +233,7 @@ func (w *write) whole(expr string, args []any, each func(t, last token)) {
 			}
 		}
 		if each != nil {
-			each(t, last)
+			each(t, last, depth)
 		}
 	}
 	if depth != 0 || lex.comments || lex.unclosed {

@@ -24,7 +24,7 @@ func (d *DB) NewDelete() *DeleteQuery {
 	if conn := d.conn(); conn != nil {
 		q = q.Conn(conn)
 	}
-	return &DeleteQuery{write: write{db: d, err: d.err}, q: q}
+	return &DeleteQuery{write: write{db: d, names: q, err: d.err}, q: q}
 }
 
 // Model is a pointer to one row, to a slice of them, or a nil pointer.

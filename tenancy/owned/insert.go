@@ -24,7 +24,7 @@ func (d *DB) NewInsert() *InsertQuery {
 	if conn := d.conn(); conn != nil {
 		q = q.Conn(conn)
 	}
-	return &InsertQuery{write: write{db: d, err: d.err}, q: q}
+	return &InsertQuery{write: write{db: d, names: q, err: d.err}, q: q}
 }
 
 // Model is a pointer to one row or to a slice of them.
@@ -65,8 +65,17 @@ func (q *InsertQuery) Value(column, expr string, args ...any) *InsertQuery {
 // On is what happens to a row that is there already: "CONFLICT (account_id, id) DO
 // UPDATE". An update that it makes is kept to rows of the account.
 func (q *InsertQuery) On(s string, args ...any) *InsertQuery {
-	q.whole(s, args, func(t token, _ token) {
+	var set func(t, last token, depth int)
+	q.whole(s, args, func(t, last token, depth int) {
 		q.upsert = q.upsert || t.kind == word && equalFold(t.text, "update")
+		switch {
+		case set != nil:
+			set(t, last, depth)
+		case t.kind == word && equalFold(t.text, "set") && q.table == nil:
+			q.fail(errModelFirst)
+		case t.kind == word && equalFold(t.text, "set"):
+			set = q.assigns(true)
+		}
 	})
 	q.q = q.q.On(s, args...) // sqltext: the caller's
 	return q

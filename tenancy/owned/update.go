@@ -25,7 +25,7 @@ func (d *DB) NewUpdate() *UpdateQuery {
 	if conn := d.conn(); conn != nil {
 		q = q.Conn(conn)
 	}
-	return &UpdateQuery{write: write{db: d, err: d.err}, q: q}
+	return &UpdateQuery{write: write{db: d, names: q, err: d.err}, q: q}
 }
 
 // Model is a pointer to one row, to a slice of them with Bulk, or a nil pointer.
@@ -59,8 +59,7 @@ func (q *UpdateQuery) Set(expr string, args ...any) *UpdateQuery {
 
 // SetColumn is an assignment to one column.
 func (q *UpdateQuery) SetColumn(column, expr string, args ...any) *UpdateQuery {
-	q.sets(column)
-	q.whole(expr, args, nil)
+	q.sets(column+" = "+expr, args...)
 	q.q = q.q.SetColumn(column, expr, args...) // sqltext: the caller's
 	return q
 }
@@ -68,7 +67,9 @@ func (q *UpdateQuery) SetColumn(column, expr string, args ...any) *UpdateQuery {
 // Value overwrites a column's value by an expression.
 func (q *UpdateQuery) Value(column, expr string, args ...any) *UpdateQuery {
 	q.sets(column)
-	q.whole(expr, args, nil)
+	if q.table != nil {
+		q.whole(expr, args, q.assigns(false))
+	}
 	q.q = q.q.Value(column, expr, args...) // sqltext: the caller's
 	return q
 }

@@ -116,6 +116,15 @@ func TestM11_AnUpsertNeverTouchesAnotherAccountsRow(t *testing.T) {
 			if _, err := up(Site{ID: "17-1"}).Set("account_id = '18'").Exec(ctx); !errors.Is(err, owned.ErrForeign) {
 				t.Errorf("moved: %v", err)
 			}
+			to := func(on string) error {
+				return second(db.NewInsert().Model(&Order{ID: 1}).On(on).Exec(ctx))
+			}
+			if err := to("CONFLICT (org_id, id) DO UPDATE SET org_id = 18, id = 9"); !errors.Is(err, owned.ErrForeign) {
+				t.Errorf("moved by On: %v", err)
+			}
+			if err := to("CONFLICT (org_id, id) DO UPDATE SET total = EXCLUDED.org_id"); err != nil {
+				t.Errorf("SET in On: %v", err)
+			}
 		})
 		if d := cmp.Diff(before, theirs(t, w)); d != "" {
 			t.Error(d)
@@ -153,6 +162,11 @@ func TestM11_UpdatesAndDeletesStayInTheAccount(t *testing.T) {
 				"moved by SetColumn": upd().SetColumn("account_id", "'18'").Where("TRUE"),
 				"moved by Value":     db.NewUpdate().Model(&Site{ID: "17-1"}).Value("account_id", "'18'").WherePK(),
 				"moved by Column":    db.NewUpdate().Model(&Site{ID: "17-1"}).Column("account_id", "slug").WherePK(),
+				"moved beside":       db.NewUpdate().Model((*Order)(nil)).SetColumn("total", "1, org_id = 18, id = 9").Where("TRUE"),
+				"moved beside Value": db.NewUpdate().Model(&Order{ID: 1}).Value("total", "1, org_id = 18, id = 9").WherePK(),
+				"moved by an ident":  db.NewUpdate().Model((*Order)(nil)).SetColumn("?", "18", bun.Ident("org_id")).Where("TRUE"),
+				"moved by a field":   db.NewUpdate().Model((*Order)(nil)).Set("?col = 18", struct{ Col bun.Ident }{"org_id"}).Where("TRUE"),
+				"moved by a string":  db.NewUpdate().Model((*Order)(nil)).Set("'org_id' = 18, id = 9").Where("TRUE"), // SQLite takes it for a name
 				"bulk":               db.NewUpdate().Model(&[]*Site{{ID: "17-1"}, foreign}).Column("slug").Bulk(),
 			} {
 				if _, err := q.Exec(ctx); !errors.Is(err, owned.ErrForeign) {
@@ -179,6 +193,18 @@ func TestM11_UpdatesAndDeletesStayInTheAccount(t *testing.T) {
 				if _, err := upd().Where("?", bun.Safe(sly)).Exec(ctx); err == nil {
 					t.Errorf("ran with the argument %s", sly)
 				}
+			}
+			if _, err := upd().Where("?x", struct{ X bun.Safe }{"TRUE)) OR ((TRUE"}).Exec(ctx); err == nil {
+				t.Error("ran with a field that closes the parentheses")
+			}
+			if _, err := db.NewDelete().Model((*Sector)(nil)).Where("name = '?'", " = '')) OR ((TRUE)) --").Exec(ctx); err == nil {
+				t.Error("ran with a value that closes the quotes around it")
+			}
+			// What only reads the account's column moves nothing.
+			if n := affected(t)(db.NewUpdate().Model((*Site)(nil)).Where("id = '17-2'").
+				Set("industry = (?)", db.NewSelect().Model((*Sector)(nil)).ColumnExpr("COUNT(*)")).
+				Set("slug = account_id || slug").Exec(ctx)); n != 1 {
+				t.Errorf("read: %d rows", n)
 			}
 			if _, err := upd().Exec(ctx); err == nil {
 				t.Error("an update without a condition ran")
