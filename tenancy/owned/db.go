@@ -32,9 +32,14 @@ type DB struct {
 // ErrNeedsTransaction when db is no transaction.
 func (t *Tables) For(ctx context.Context, db bun.IDB) *DB {
 	d := &DB{idb: db}
-	if pool, ok := db.(*bun.DB); ok {
-		d.scoped = pool
-	} else {
+	switch v := db.(type) {
+	case *bun.DB:
+		d.scoped = v
+	case *bun.Tx: // bun would take it for a foreign connection, and not show the guard the query
+		d.idb, d.scoped = *v, v.NewSelect().DB()
+	case *bun.Conn:
+		d.idb, d.scoped = *v, v.NewSelect().DB()
+	default:
 		d.scoped = db.NewSelect().DB()
 	}
 	b, ok := t.of(db)
@@ -178,6 +183,10 @@ func (w *write) setModel(model any) {
 		return
 	}
 	w.model = model
+	if typ := reflect.TypeOf(model); typ != nil && typ.Kind() != reflect.Pointer {
+		w.fail(fmt.Errorf("owned: a model is a pointer, not %T", model))
+		return
+	}
 	if w.table, w.err = w.db.table(model); w.err == nil && w.db.account != "" {
 		w.err = w.table.stamp(reflect.ValueOf(model), w.db.account)
 	}

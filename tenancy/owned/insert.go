@@ -13,9 +13,10 @@ import (
 // slice the whole of it.
 type InsertQuery struct {
 	write
-	q      *bun.InsertQuery
-	upsert bool
-	where  conditions
+	q       *bun.InsertQuery
+	columns bool // were named, the account's among them
+	upsert  bool
+	where   conditions
 }
 
 // NewInsert begins a query that adds rows of a registered model.
@@ -36,8 +37,13 @@ func (q *InsertQuery) Model(model any) *InsertQuery {
 
 // Column names the columns to write; the account's is written besides.
 func (q *InsertQuery) Column(columns ...string) *InsertQuery {
-	if q.table != nil {
-		columns = append([]string{q.table.account.Name}, without(columns, q.table.account.Name)...)
+	if q.table == nil {
+		q.fail(errModelFirst)
+		return q
+	}
+	columns = without(columns, q.table.account.Name)
+	if !q.columns {
+		columns, q.columns = append([]string{q.table.account.Name}, columns...), true
 	}
 	q.q = q.q.Column(columns...)
 	return q
