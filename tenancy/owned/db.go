@@ -188,7 +188,7 @@ func (w *write) setModel(model any) {
 		return
 	}
 	if w.table, w.err = w.db.table(model); w.err == nil && w.db.account != "" {
-		w.err = w.table.stamp(reflect.ValueOf(model), w.db.account)
+		w.err = w.table.stamp(reflect.ValueOf(model), w.db.account, true)
 	}
 }
 
@@ -265,27 +265,27 @@ func (w *write) begin(ctx context.Context, q bun.Query) (context.Context, error)
 	if w.err != nil {
 		return nil, w.err
 	}
-	return context.WithValue(ctx, passKey{}, &pass{query: q, table: w.table}), nil
+	return context.WithValue(ctx, passKey{}, &pass{query: q, table: w.table, account: w.db.account, model: w.model}), nil
 }
 
-// stamp puts the account into every row that names none and refuses a row that
-// names another.
-func (t *table) stamp(v reflect.Value, account tenancy.AccountID) error {
+// stamp puts the account into every row that names none, or refuses it where it is
+// too late for that, and refuses a row that names another.
+func (t *table) stamp(v reflect.Value, account tenancy.AccountID, early bool) error {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
 		if v.IsNil() {
 			return nil
 		}
-		return t.stamp(v.Elem(), account)
+		return t.stamp(v.Elem(), account, early)
 	case reflect.Slice:
 		for i := range v.Len() {
-			if err := t.stamp(v.Index(i), account); err != nil {
+			if err := t.stamp(v.Index(i), account, early); err != nil {
 				return err
 			}
 		}
 		return nil
 	case reflect.Struct:
-		if t.account.HasZeroValue(v) {
+		if early && t.account.HasZeroValue(v) {
 			return t.account.ScanValue(v, string(account))
 		}
 		if got := t.accountOf(v); got != string(account) {

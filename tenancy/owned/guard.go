@@ -3,6 +3,7 @@ package owned
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/uptrace/bun"
@@ -21,8 +22,10 @@ type passKey struct{}
 // pass says that query writes to table and was made by this package, with the
 // account in its condition. It is good for that query and that table, once.
 type pass struct {
-	query bun.Query
-	table *table
+	query   bun.Query
+	table   *table
+	account tenancy.AccountID // "" across accounts
+	model   any
 }
 
 // probing is the pass of a look at a table as a whole, which has to be empty.
@@ -42,13 +45,51 @@ func (g guard) BeforeQuery(ctx context.Context, event *bun.QueryEvent) context.C
 	if scope, ok := tenancy.Lookup(ctx); ok {
 		c.account = scope.Account
 	}
-	if p != nil && p.query == event.IQuery {
+	passes := p != nil && p.query == event.IQuery
+	if passes {
 		c.target = p.table
 	}
-	if err := c.run(event.Query); err != nil {
+	err := c.run(event.Query)
+	if err == nil && passes && p.account != "" {
+		err = p.kept(event.Query, g.b.postgres)
+	}
+	if err != nil {
 		return refused{ctx, err}
 	}
 	return ctx
+}
+
+// kept looks at a write as it is sent, since the model's hooks may have changed the
+// rows or the query after this package saw them.
+func (p *pass) kept(sql string, postgres bool) error {
+	if _, ok := p.query.(*bun.InsertQuery); ok {
+		if err := p.table.stamp(reflect.ValueOf(p.model), p.account, false); err != nil {
+			return err
+		}
+	}
+	lex := lexer{sql: sql, postgres: postgres}
+	depth, clause := 0, ""
+	for last, t := (token{}), lex.next(); t.kind != end; last, t = t, lex.next() {
+		switch {
+		case t.kind == other && t.text == "(":
+			depth++
+		case t.kind == other && t.text == ")":
+			depth--
+		case depth > 0 || t.kind == other:
+		case clause == "set" && equalFold(t.text, p.table.Account) && (last.text == "," || equalFold(last.text, "set")):
+			return fmt.Errorf("%w: %s: a row never changes its account, not in a hook", ErrForeign, p.table.name)
+		case t.kind == word:
+			kw := keyword(t.text)
+			switch {
+			case kw == "or" && clause == "where":
+				return fmt.Errorf("%w: a hook of %s adds an OR beside the account's condition", ErrUnscoped, p.table.name)
+			case clause == "on" && kw != "do": // the key of a conflict may have a condition
+			case kw == "on", kw == "do", kw == "set", kw == "where", kw == "returning":
+				clause = kw
+			}
+		}
+	}
+	return nil
 }
 
 // AfterQuery implements bun.QueryHook.

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/uptrace/bun"
 
+	"github.com/quitrent/quitrent/internal/dbtest"
 	"github.com/quitrent/quitrent/tenancy/owned"
 )
 
@@ -263,4 +264,79 @@ func TestM11_UpdatesAndDeletesStayInTheAccount(t *testing.T) {
 			t.Error(d)
 		}
 	})
+}
+
+// Hooked is the orders' table with hooks that do what they should not.
+type Hooked struct {
+	bun.BaseModel `bun:"table:orders,alias:o"`
+
+	Org   int64 `bun:"org_id,pk"`
+	ID    int64 `bun:"id,pk"`
+	Total int64 `bun:"total"`
+}
+
+func (h *Hooked) BeforeAppendModel(_ context.Context, q bun.Query) error {
+	if _, ok := q.(*bun.InsertQuery); ok && h.Total != 0 {
+		h.Org = h.Total
+	}
+	return nil
+}
+
+func (*Hooked) BeforeUpdate(ctx context.Context, q *bun.UpdateQuery) error {
+	if set, ok := ctx.Value(hookKey{}).(string); ok {
+		q.Set(set)
+	} else {
+		q.WhereOr("TRUE")
+	}
+	return nil
+}
+
+func (*Hooked) BeforeDelete(_ context.Context, q *bun.DeleteQuery) error {
+	q.WhereOr("TRUE")
+	return nil
+}
+
+type hookKey struct{}
+
+func TestM11_AHookOfTheModelsDoesNotReachOut(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
+		w := world{tables: owned.New(owned.Config{Tables: []owned.Table{{Model: (*Hooked)(nil), Account: "org_id"}}}), accounts: newAccounts(), db: db}
+		if err := w.tables.Bind(t.Context(), db); err != nil {
+			t.Fatal(err)
+		}
+		w.fill(t)
+		before := theirs(t, w)
+		ctx := w.in(t, "17")
+		rows := w.tables.For(ctx, db)
+		upd := func(set string) error {
+			ctx := context.WithValue(ctx, hookKey{}, set)
+			return second(rows.NewUpdate().Model((*Hooked)(nil)).Set("total = 1").Where("id = 1").WhereOr("id = 2").Exec(ctx))
+		}
+		for what, err := range map[string]error{
+			"another account": second(rows.NewInsert().Model(&Hooked{ID: 2, Total: 18}).Exec(ctx)),
+			"in many":         second(rows.NewInsert().Model(&[]*Hooked{{ID: 2}, {ID: 3, Total: 18}}).Exec(ctx)),
+			"moved":           upd("org_id = 18"),
+		} {
+			if !errors.Is(err, owned.ErrForeign) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		for what, err := range map[string]error{
+			"update": second(rows.NewUpdate().Model((*Hooked)(nil)).Set("total = 1").Where("id = 1").Exec(ctx)),
+			"delete": second(rows.NewDelete().Model((*Hooked)(nil)).Where("id = 1").Exec(ctx)),
+		} {
+			if !errors.Is(err, owned.ErrUnscoped) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if d := cmp.Diff(before, theirs(t, w)); d != "" {
+			t.Error(d)
+		}
+		// What hooks are for.
+		_, err := rows.NewInsert().Model(&Hooked{ID: 2}).
+			On("CONFLICT (org_id, id) DO UPDATE").Set("total = EXCLUDED.total").Where("o.total = 1").WhereOr("o.total = 2").Exec(ctx)
+		if err := errors.Join(err, upd("id = id")); err != nil {
+			t.Error(err)
+		}
+	}, migrate)
 }
