@@ -28,7 +28,8 @@ type pass struct {
 	model   any
 }
 
-// probing is the pass of a look at a table as a whole, which has to be empty.
+// probing is the pass of a look at a table as a whole, which has to be empty, and of
+// the statements that secure it.
 var probing = &pass{}
 
 // BeforeQuery implements bun.QueryHook. A hook can't refuse, but a context that
