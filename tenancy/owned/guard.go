@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -106,6 +107,10 @@ var over = func() chan struct{} { c := make(chan struct{}); close(c); return c }
 
 func (r refused) Done() <-chan struct{} { return over }
 func (r refused) Err() error            { return r.err }
+
+// Deadline is long ago. On a *sql.Conn it is the driver alone that looks at the context,
+// and bun's pgdriver looks at nothing else.
+func (r refused) Deadline() (time.Time, bool) { return time.Unix(1, 0), true }
 
 // check is one reading of one statement.
 type check struct {

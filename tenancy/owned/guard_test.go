@@ -1,10 +1,15 @@
 package owned
 
 import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
@@ -188,4 +193,39 @@ func FuzzGuard_ValuesAreNoSQL(f *testing.F) {
 			_ = c.run(s) // never panics
 		}
 	})
+}
+
+// deadlines is a driver that looks at a context's deadline and at nothing else.
+type deadlines struct{ ran *int }
+
+func (d deadlines) Connect(context.Context) (driver.Conn, error) { return d, nil }
+func (d deadlines) Driver() driver.Driver                        { return nil }
+func (d deadlines) Prepare(string) (driver.Stmt, error)          { return nil, errors.ErrUnsupported }
+func (d deadlines) Close() error                                 { return nil }
+func (d deadlines) Begin() (driver.Tx, error)                    { return nil, errors.ErrUnsupported }
+func (d deadlines) ExecContext(ctx context.Context, _ string, _ []driver.NamedValue) (driver.Result, error) {
+	if at, ok := ctx.Deadline(); ok && at.Before(time.Now()) {
+		return nil, os.ErrDeadlineExceeded
+	}
+	*d.ran++
+	return driver.ResultNoRows, nil
+}
+
+func TestGuard_StopsADriverThatLooksAtTheDeadlineAlone(t *testing.T) {
+	for name, d := range dialects {
+		ran := 0
+		db := bun.NewDB(sql.OpenDB(deadlines{&ran}), d)
+		db.AddQueryHook(guard{testBinding(d)}) //nolint:staticcheck // as Bind does
+		conn, err := db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.ExecContext(t.Context(), "DELETE FROM sites"); err == nil || ran != 0 {
+			t.Errorf("%s: it ran %d times: %v", name, ran, err)
+		}
+		if _, err := conn.ExecContext(t.Context(), "DELETE FROM x"); err != nil || ran != 1 {
+			t.Errorf("%s: it ran %d times: %v", name, ran, err)
+		}
+		_ = db.Close()
+	}
 }
