@@ -22,7 +22,7 @@ type binding struct {
 	owner       bool // see BindOwner
 	tables      []*table
 	byType      map[reflect.Type]*table
-	guarded     map[string]*table // by name in lower case
+	guarded     map[string]*table // by bare name; of several models of a table, the first
 	columns     []string          // the accounts' columns, each once
 	dbs         []*bun.DB
 }
@@ -45,7 +45,11 @@ const scopeBegins = "(SELECT * FROM "
 // work across accounts can compare the column with itself.
 func argument(column string) string { return "quitrent_" + column }
 
-func (b *binding) named(name string) *table { return b.guarded[strings.ToLower(name)] }
+func (b *binding) named(name string) *table { return b.guarded[bare(name)] }
+
+// bare is a table's name without its schema, in lower case: what the guard knows it
+// by, since search_path may leave the schema out.
+func bare(name string) string { return strings.ToLower(name[strings.LastIndexByte(name, '.')+1:]) }
 
 // Bind makes db keep the accounts apart: from then on every statement on it, and in
 // every transaction begun on it, is refused where it names a registered table other
@@ -125,8 +129,8 @@ func (t *Tables) bind(db *bun.DB) (*binding, error) {
 		}
 		b.tables = append(b.tables, bound)
 		b.byType[bound.schema.Type] = bound
-		if !bound.SelfGuarded {
-			b.guarded[strings.ToLower(bound.name)] = bound
+		if !bound.SelfGuarded && b.named(bound.name) == nil {
+			b.guarded[bare(bound.name)] = bound
 		}
 		if !bound.SelfGuarded && !slices.Contains(b.columns, tab.Account) {
 			b.columns = append(b.columns, tab.Account)
@@ -179,11 +183,13 @@ func newTable(db *bun.DB, tab Table) (*table, error) {
 // scope makes bun write the sub-select wherever it would write the table's name to
 // read it: in Scan, Count, Exists, Rows, joins of relations and sub-queries.
 func (b *binding) scope() {
-	for _, t := range b.guarded {
-		t.schema.SQLNameForSelects = schema.Safe(t.subselect("?" + argument(t.Account)))
+	for _, t := range b.tables {
+		if !t.SelfGuarded {
+			t.schema.SQLNameForSelects = schema.Safe(t.subselect("?" + argument(t.Account)))
+		}
 	}
 	// bun reads the link table of a many-to-many relation by the name it writes to.
-	for _, t := range b.guarded {
+	for _, t := range b.tables {
 		for _, rel := range t.schema.Relations {
 			if rel.M2MTable == nil {
 				continue

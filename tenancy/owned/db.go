@@ -32,9 +32,14 @@ type DB struct {
 // ErrNeedsTransaction when db is no transaction.
 func (t *Tables) For(ctx context.Context, db bun.IDB) *DB {
 	d := &DB{idb: db}
-	if pool, ok := db.(*bun.DB); ok {
-		d.scoped = pool
-	} else {
+	switch v := db.(type) {
+	case *bun.DB:
+		d.scoped = v
+	case *bun.Tx: // bun would take it for a foreign connection, and not show the guard the query
+		d.idb, d.scoped = *v, v.NewSelect().DB()
+	case *bun.Conn:
+		d.idb, d.scoped = *v, v.NewSelect().DB()
+	default:
 		d.scoped = db.NewSelect().DB()
 	}
 	b, ok := t.of(db)
@@ -161,6 +166,7 @@ func (d *DB) table(model any) (*table, error) {
 // write is what the three queries that write have in common.
 type write struct {
 	db    *DB
+	names schema.NamedArgAppender // of the query: ?TableAlias, a column of the model's
 	table *table
 	model any
 	err   error
@@ -177,39 +183,49 @@ func (w *write) setModel(model any) {
 		return
 	}
 	w.model = model
+	if typ := reflect.TypeOf(model); typ != nil && typ.Kind() != reflect.Pointer {
+		w.fail(fmt.Errorf("owned: a model is a pointer, not %T", model))
+		return
+	}
 	if w.table, w.err = w.db.table(model); w.err == nil && w.db.account != "" {
-		w.err = w.table.stamp(reflect.ValueOf(model), w.db.account)
+		w.err = w.table.stamp(reflect.ValueOf(model), w.db.account, true)
 	}
 }
+
+var errModelFirst = errors.New("owned: call Model first")
 
 // sets refuses an assignment to the account's column: a row never changes its
 // account.
 func (w *write) sets(expr string, args ...any) {
 	if w.table == nil {
-		w.fail(errors.New("owned: call Model first"))
+		w.fail(errModelFirst)
 		return
 	}
-	w.whole(expr, args, func(t, last token) {
-		if (t.kind == word || t.kind == quoted) && equalFold(t.text, w.table.Account) && last.text != "." || t.kind == opaque {
+	w.whole(expr, args, w.assigns(true))
+}
+
+// assigns looks at the tokens of assignments, of which name says that they begin with
+// a column's name and not with a value.
+func (w *write) assigns(name bool) func(t, last token, depth int) {
+	return func(t, last token, depth int) {
+		switch {
+		case t.kind == opaque, name && t.kind != other && equalFold(t.text, w.table.Account) && last.text != ".":
 			w.fail(fmt.Errorf("%w: %s: a row never changes its account", ErrForeign, w.table.name))
-		}
-		if t.kind == word && equalFold(t.text, "where") {
+		case depth > 0:
+		case t.kind == word && equalFold(t.text, "where"):
 			w.fail(errors.New("owned: a condition goes into Where"))
+		case t.kind == other && (t.text == "=" || t.text == ","):
+			name = t.text == ","
 		}
-	})
+	}
 }
 
 // whole refuses a piece of SQL that would reach out of its place in the statement:
 // one that closes a parenthesis or begins a comment or a quote of its surroundings.
-// each sees its tokens.
-func (w *write) whole(expr string, args []any, each func(t, last token)) {
-	for _, arg := range args {
-		if _, sql := arg.(schema.QueryAppender); sql { // a name, a sub-query: no mere value
-			expr = w.db.scoped.QueryGen().FormatQuery(expr, args...) // sqltext: to be looked at
-			break
-		}
-	}
-	lex := lexer{sql: expr, postgres: w.db.isPostgres()}
+// It looks at what is sent, with the arguments in place. each sees its tokens.
+func (w *write) whole(expr string, args []any, each func(t, last token, depth int)) {
+	sent := w.db.scoped.QueryGen().WithArg(w.names).FormatQuery(expr, args...) // sqltext: to be looked at
+	lex := lexer{sql: sent, postgres: w.db.isPostgres()}
 	depth := 0
 	for last, t := (token{}), lex.next(); t.kind != end; last, t = t, lex.next() {
 		if t.kind == other {
@@ -226,7 +242,7 @@ func (w *write) whole(expr string, args []any, each func(t, last token)) {
 			}
 		}
 		if each != nil {
-			each(t, last)
+			each(t, last, depth)
 		}
 	}
 	if depth != 0 || lex.comments || lex.unclosed {
@@ -239,30 +255,37 @@ func (w *write) begin(ctx context.Context, q bun.Query) (context.Context, error)
 	if w.err == nil && w.table == nil {
 		w.fail(errors.New("owned: the query has no model"))
 	}
+	if w.err == nil {
+		scope, entered := tenancy.Lookup(ctx)
+		_, all := tenancy.AcrossAccounts(ctx)
+		if !all && (!entered || scope.Account != w.db.account) {
+			w.fail(fmt.Errorf("%w: the context has not entered the query's account", ErrUnscoped))
+		}
+	}
 	if w.err != nil {
 		return nil, w.err
 	}
-	return context.WithValue(ctx, passKey{}, &pass{query: q, table: w.table}), nil
+	return context.WithValue(ctx, passKey{}, &pass{query: q, table: w.table, account: w.db.account, model: w.model}), nil
 }
 
-// stamp puts the account into every row that names none and refuses a row that
-// names another.
-func (t *table) stamp(v reflect.Value, account tenancy.AccountID) error {
+// stamp puts the account into every row that names none, or refuses it where it is
+// too late for that, and refuses a row that names another.
+func (t *table) stamp(v reflect.Value, account tenancy.AccountID, early bool) error {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
 		if v.IsNil() {
 			return nil
 		}
-		return t.stamp(v.Elem(), account)
+		return t.stamp(v.Elem(), account, early)
 	case reflect.Slice:
 		for i := range v.Len() {
-			if err := t.stamp(v.Index(i), account); err != nil {
+			if err := t.stamp(v.Index(i), account, early); err != nil {
 				return err
 			}
 		}
 		return nil
 	case reflect.Struct:
-		if t.account.HasZeroValue(v) {
+		if early && t.account.HasZeroValue(v) {
 			return t.account.ScanValue(v, string(account))
 		}
 		if got := t.accountOf(v); got != string(account) {

@@ -14,7 +14,7 @@ type DeleteQuery struct {
 	write
 	q          *bun.DeleteQuery
 	conditions conditions
-	pk         bool
+	kept       bool // by a condition that bun has
 	force      bool
 }
 
@@ -24,7 +24,7 @@ func (d *DB) NewDelete() *DeleteQuery {
 	if conn := d.conn(); conn != nil {
 		q = q.Conn(conn)
 	}
-	return &DeleteQuery{write: write{db: d, err: d.err}, q: q}
+	return &DeleteQuery{write: write{db: d, names: q, err: d.err}, q: q}
 }
 
 // Model is a pointer to one row, to a slice of them, or a nil pointer.
@@ -36,7 +36,7 @@ func (q *DeleteQuery) Model(model any) *DeleteQuery {
 
 // WherePK finds the model's rows by primary key, or by other columns of the model.
 func (q *DeleteQuery) WherePK(cols ...string) *DeleteQuery {
-	q.q, q.pk = q.q.WherePK(cols...), true
+	q.q, q.kept = q.q.WherePK(cols...), true
 	return q
 }
 
@@ -118,7 +118,7 @@ func (q *DeleteQuery) ready(ctx context.Context) (context.Context, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !q.pk && len(q.conditions) == 0 {
+	if !q.kept && len(q.conditions) == 0 {
 		return nil, errNoCondition
 	}
 	if q.db.account != "" {
@@ -135,7 +135,7 @@ func (q *DeleteQuery) ready(ctx context.Context) (context.Context, error) {
 	}
 	if len(q.conditions) > 0 {
 		q.q = q.q.Where("?", clone(q.conditions))
-		q.conditions = nil
+		q.conditions, q.kept = nil, true
 	}
 	return ctx, nil
 }

@@ -49,6 +49,8 @@
 // runs on the *sql.DB beneath, prepared statements, another tool on the same
 // transaction, or what a view or a function in the database reads: for those there is
 // the second wall.
+// On a bun.Conn it is the driver that stops a statement, by the end or the deadline of
+// its context: pgx, pgdriver and modernc.org/sqlite do.
 //
 // # Row-level security
 //

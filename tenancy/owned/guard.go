@@ -3,7 +3,9 @@ package owned
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"strings"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -21,11 +23,14 @@ type passKey struct{}
 // pass says that query writes to table and was made by this package, with the
 // account in its condition. It is good for that query and that table, once.
 type pass struct {
-	query bun.Query
-	table *table
+	query   bun.Query
+	table   *table
+	account tenancy.AccountID // "" across accounts
+	model   any
 }
 
-// probing is the pass of a look at a table as a whole, which has to be empty.
+// probing is the pass of a look at a table as a whole, which has to be empty, and of
+// the statements that secure it.
 var probing = &pass{}
 
 // BeforeQuery implements bun.QueryHook. A hook can't refuse, but a context that
@@ -42,13 +47,51 @@ func (g guard) BeforeQuery(ctx context.Context, event *bun.QueryEvent) context.C
 	if scope, ok := tenancy.Lookup(ctx); ok {
 		c.account = scope.Account
 	}
-	if p != nil && p.query == event.IQuery {
+	passes := p != nil && p.query == event.IQuery
+	if passes {
 		c.target = p.table
 	}
-	if err := c.run(event.Query); err != nil {
+	err := c.run(event.Query)
+	if err == nil && passes && p.account != "" {
+		err = p.kept(event.Query, g.b.postgres)
+	}
+	if err != nil {
 		return refused{ctx, err}
 	}
 	return ctx
+}
+
+// kept looks at a write as it is sent, since the model's hooks may have changed the
+// rows or the query after this package saw them.
+func (p *pass) kept(sql string, postgres bool) error {
+	if _, ok := p.query.(*bun.InsertQuery); ok {
+		if err := p.table.stamp(reflect.ValueOf(p.model), p.account, false); err != nil {
+			return err
+		}
+	}
+	lex := lexer{sql: sql, postgres: postgres}
+	depth, clause := 0, ""
+	for last, t := (token{}), lex.next(); t.kind != end; last, t = t, lex.next() {
+		switch {
+		case t.kind == other && t.text == "(":
+			depth++
+		case t.kind == other && t.text == ")":
+			depth--
+		case depth > 0 || t.kind == other:
+		case clause == "set" && equalFold(t.text, p.table.Account) && (last.text == "," || equalFold(last.text, "set")):
+			return fmt.Errorf("%w: %s: a row never changes its account, not in a hook", ErrForeign, p.table.name)
+		case t.kind == word:
+			kw := keyword(t.text)
+			switch {
+			case kw == "or" && clause == "where":
+				return fmt.Errorf("%w: a hook of %s adds an OR beside the account's condition", ErrUnscoped, p.table.name)
+			case clause == "on" && kw != "do": // the key of a conflict may have a condition
+			case kw == "on", kw == "do", kw == "set", kw == "where", kw == "returning":
+				clause = kw
+			}
+		}
+	}
+	return nil
 }
 
 // AfterQuery implements bun.QueryHook.
@@ -65,6 +108,10 @@ var over = func() chan struct{} { c := make(chan struct{}); close(c); return c }
 func (r refused) Done() <-chan struct{} { return over }
 func (r refused) Err() error            { return r.err }
 
+// Deadline is long ago. On a *sql.Conn it is the driver alone that looks at the context,
+// and bun's pgdriver looks at nothing else.
+func (r refused) Deadline() (time.Time, bool) { return time.Unix(1, 0), true }
+
 // check is one reading of one statement.
 type check struct {
 	b       *binding
@@ -73,27 +120,31 @@ type check struct {
 }
 
 // place is what may stand at a place of the statement, by depth of parentheses.
-type place bool
+type place uint8
 
 const (
-	values place = false
-	tables place = true
+	values place = iota
+	tables
+	joined // the condition of a join: values, and tables again behind a comma
 )
 
 // run reads sql word by word and refuses an owned table where a table may stand.
 // In a statement of any other sort than the usual four it refuses its name anywhere.
 func (c *check) run(sql string) error {
 	var (
-		lex        = lexer{sql: sql, postgres: c.b.postgres}
-		last, prev token
-		here       = values
-		outer      []place
-		head, any  = true, false
+		lex               = lexer{sql: sql, postgres: c.b.postgres}
+		last, prev, older token
+		here              = values
+		outer             []place
+		head, any         = true, false
+		name              bool // comes next, not a keyword
 	)
-	for t := lex.next(); t.kind != end; prev, last, t = last, t, lex.next() {
+	for t := lex.next(); t.kind != end; older, prev, last, t = prev, last, t, lex.next() {
+		named := name
+		name = t.kind == word && !named && strings.EqualFold(t.text, "as")
 		switch t.kind {
 		case opaque:
-			return fmt.Errorf("%w: an identifier in Unicode escapes can't be checked", ErrUnscoped)
+			return fmt.Errorf("%w: escapes that can't be followed", ErrUnscoped)
 		case body:
 			if err := c.run(t.text); err != nil {
 				return err
@@ -108,8 +159,16 @@ func (c *check) run(sql string) error {
 					continue
 				}
 				outer = append(outer, here)
-				if last.kind == quoted || last.kind == word && !isKeyword(last.text) {
+				if here == joined || last.kind == quoted || last.kind == word && !isKeyword(last.text) {
 					here = values // of a function, or the columns of a table
+				}
+			case ".":
+				if name = last.kind == word || last.kind == quoted; name {
+					t, last, prev = prev, older, token{} // it stands where its qualifier stood
+				}
+			case ",":
+				if here == joined {
+					here = tables
 				}
 			case ")":
 				if n := len(outer); n > 0 {
@@ -119,7 +178,10 @@ func (c *check) run(sql string) error {
 				head, any, here, outer = true, false, values, outer[:0]
 			}
 		case word:
-			kw := keyword(t.text)
+			kw := ""
+			if !named {
+				kw = keyword(t.text)
+			}
 			if head && kw != "explain" {
 				head, any = false, !usual(kw)
 			}
@@ -153,8 +215,13 @@ func (c *check) place(here place, kw string, last token) place {
 			return here
 		}
 		return tables
+	case "on":
+		if here != values {
+			return joined
+		}
 	case "as", "lateral", "or", "left", "right", "inner", "outer", "full", "cross", "natural",
-		"ignore", "replace", "abort", "rollback", "fail", "delete", "insert", "with", "recursive", "explain":
+		"ignore", "replace", "abort", "rollback", "fail", "delete", "insert", "with", "recursive", "explain",
+		"begin", "commit", "savepoint", "release", "start", "end", "default":
 		return here
 	}
 	return values // select, where, set, values, on, group, order, …
@@ -168,7 +235,7 @@ func (c *check) names(tab *table, prev, last token, lex lexer) error {
 	if after := lex.next(); after.text == "." && after.kind == other {
 		return nil // a schema, or the table of a column
 	}
-	if c.target == tab && last.kind == word {
+	if c.target != nil && bare(c.target.name) == bare(tab.name) && last.kind == word {
 		switch strings.ToLower(last.text) {
 		case "update", "into":
 			c.target = nil

@@ -1,10 +1,15 @@
 package owned
 
 import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
@@ -47,6 +52,12 @@ func TestGuard_StopsWhatNamesAnOwnedTable(t *testing.T) {
 		`SELECT * FROM (sites)`,
 		`SELECT * FROM x JOIN sites ON TRUE`,
 		`SELECT * FROM x LEFT JOIN (y JOIN sites ON TRUE) ON TRUE`,
+		`SELECT * FROM x JOIN y ON x.id = y.id, sites`,
+		`SELECT * FROM x JOIN y ON (x.id, 1) = (y.id, 1), sites AS s`,
+		`SELECT * FROM x JOIN y ON CASE WHEN TRUE THEN 1 END = 1, sites`,
+		`SELECT * FROM x JOIN y ON x.order = y.order, sites`,
+		`SELECT * FROM x AS begin, sites`,
+		`SELECT 1.FROM sites`,
 		`SELECT * FROM x WHERE id IN (SELECT id FROM sites)`,
 		`SELECT (SELECT COUNT(*) FROM sites)`,
 		`SELECT 1 UNION SELECT id FROM sites`,
@@ -82,6 +93,7 @@ func TestGuard_StopsWhatNamesAnOwnedTable(t *testing.T) {
 			`COPY sites TO STDOUT`, `LOCK TABLE sites`, `SELECT * FROM U&"s\0069tes"`,
 			`SELECT E'\'' FROM sites --'`, `SELECT $$'$$ FROM sites --'`, `SELECT $a$ $$ ' $a$ FROM sites`,
 			`DO $$ BEGIN DELETE FROM sites; END $$`, `SELECT /* /* */ ' */ 1 FROM sites --'`, `SELECT '\' FROM sites --'`,
+			"SELECT 1 -- \rFROM sites", "SELECT E'a'\n'\\' ' FROM sites --'",
 		},
 		"sqlite": {
 			`SELECT * FROM 'sites'`, `SELECT * FROM [sites]`, "SELECT * FROM `sites`", `SELECT * FROM main.sites`,
@@ -109,6 +121,9 @@ func TestGuard_LetsEverythingElseThrough(t *testing.T) {
 		`INSERT INTO "plans" ("id", "sites") VALUES (1, 'sites')`,
 		`UPDATE plans SET sites = 2 WHERE sites = 1`,
 		`INSERT INTO plans (id, sites) VALUES (1, 2) ON CONFLICT (id) DO UPDATE SET sites = EXCLUDED.sites RETURNING sites`,
+		`INSERT INTO plans (id) SELECT 1 FROM x JOIN y ON TRUE ON CONFLICT (id, sites) DO UPDATE SET id = 1, sites = 2`,
+		`SELECT * FROM x JOIN y ON x.id = y.id AND (x.a, sites) = (1, 2) AND coalesce(x.b, sites) = 1`,
+		`SELECT x.sites FROM public.plans AS x JOIN plans AS y ON x.sites = y.sites WHERE x.sites > 1 ORDER BY x.id, x.sites`,
 		`SELECT 'FROM sites'`,
 		`SELECT 1 -- FROM sites`,
 		`SELECT 1 /* FROM sites */`,
@@ -178,4 +193,39 @@ func FuzzGuard_ValuesAreNoSQL(f *testing.F) {
 			_ = c.run(s) // never panics
 		}
 	})
+}
+
+// deadlines is a driver that looks at a context's deadline and at nothing else.
+type deadlines struct{ ran *int }
+
+func (d deadlines) Connect(context.Context) (driver.Conn, error) { return d, nil }
+func (d deadlines) Driver() driver.Driver                        { return nil }
+func (d deadlines) Prepare(string) (driver.Stmt, error)          { return nil, errors.ErrUnsupported }
+func (d deadlines) Close() error                                 { return nil }
+func (d deadlines) Begin() (driver.Tx, error)                    { return nil, errors.ErrUnsupported }
+func (d deadlines) ExecContext(ctx context.Context, _ string, _ []driver.NamedValue) (driver.Result, error) {
+	if at, ok := ctx.Deadline(); ok && at.Before(time.Now()) {
+		return nil, os.ErrDeadlineExceeded
+	}
+	*d.ran++
+	return driver.ResultNoRows, nil
+}
+
+func TestGuard_StopsADriverThatLooksAtTheDeadlineAlone(t *testing.T) {
+	for name, d := range dialects {
+		ran := 0
+		db := bun.NewDB(sql.OpenDB(deadlines{&ran}), d)
+		db.AddQueryHook(guard{testBinding(d)}) //nolint:staticcheck // as Bind does
+		conn, err := db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.ExecContext(t.Context(), "DELETE FROM sites"); err == nil || ran != 0 {
+			t.Errorf("%s: it ran %d times: %v", name, ran, err)
+		}
+		if _, err := conn.ExecContext(t.Context(), "DELETE FROM x"); err != nil || ran != 1 {
+			t.Errorf("%s: it ran %d times: %v", name, ran, err)
+		}
+		_ = db.Close()
+	}
 }

@@ -13,9 +13,10 @@ import (
 // slice the whole of it.
 type InsertQuery struct {
 	write
-	q      *bun.InsertQuery
-	upsert bool
-	where  conditions
+	q       *bun.InsertQuery
+	columns bool // were named, the account's among them
+	upsert  bool
+	where   conditions
 }
 
 // NewInsert begins a query that adds rows of a registered model.
@@ -24,7 +25,7 @@ func (d *DB) NewInsert() *InsertQuery {
 	if conn := d.conn(); conn != nil {
 		q = q.Conn(conn)
 	}
-	return &InsertQuery{write: write{db: d, err: d.err}, q: q}
+	return &InsertQuery{write: write{db: d, names: q, err: d.err}, q: q}
 }
 
 // Model is a pointer to one row or to a slice of them.
@@ -36,8 +37,13 @@ func (q *InsertQuery) Model(model any) *InsertQuery {
 
 // Column names the columns to write; the account's is written besides.
 func (q *InsertQuery) Column(columns ...string) *InsertQuery {
-	if q.table != nil {
-		columns = append([]string{q.table.account.Name}, without(columns, q.table.account.Name)...)
+	if q.table == nil {
+		q.fail(errModelFirst)
+		return q
+	}
+	columns = without(columns, q.table.account.Name)
+	if !q.columns {
+		columns, q.columns = append([]string{q.table.account.Name}, columns...), true
 	}
 	q.q = q.q.Column(columns...)
 	return q
@@ -65,8 +71,17 @@ func (q *InsertQuery) Value(column, expr string, args ...any) *InsertQuery {
 // On is what happens to a row that is there already: "CONFLICT (account_id, id) DO
 // UPDATE". An update that it makes is kept to rows of the account.
 func (q *InsertQuery) On(s string, args ...any) *InsertQuery {
-	q.whole(s, args, func(t token, _ token) {
+	var set func(t, last token, depth int)
+	q.whole(s, args, func(t, last token, depth int) {
 		q.upsert = q.upsert || t.kind == word && equalFold(t.text, "update")
+		switch {
+		case set != nil:
+			set(t, last, depth)
+		case t.kind == word && equalFold(t.text, "set") && q.table == nil:
+			q.fail(errModelFirst)
+		case t.kind == word && equalFold(t.text, "set"):
+			set = q.assigns(true)
+		}
 	})
 	q.q = q.q.On(s, args...) // sqltext: the caller's
 	return q

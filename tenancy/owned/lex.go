@@ -12,7 +12,7 @@ const (
 	text        // a string literal; the token's text is what stands between the quotes
 	body        // the inside of $$…$$: code, perhaps
 	other       // one byte of anything else
-	opaque      // what can't be read: an identifier in Unicode escapes
+	opaque      // what can't be read: Unicode escapes, a string in escapes that goes on
 )
 
 type token struct {
@@ -40,8 +40,7 @@ func (l *lexer) next() token {
 		case c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\f' || c == '\v':
 			l.pos++
 		case c == '-' && l.peek(1) == '-':
-			l.comments = true
-			l.skipTo("\n", 2)
+			l.lineComment()
 		case c == '/' && l.peek(1) == '*':
 			l.comment()
 		case wordStart(c):
@@ -92,7 +91,11 @@ func (l *lexer) word(at int) token {
 	}
 	switch next := l.peek(0); {
 	case (w == "e" || w == "E") && next == '\'':
-		return token{text, l.quote('\'', true), at}
+		s := l.quote('\'', true)
+		if rest := *l; rest.next().kind == text { // on the next line, and in escapes too
+			return token{opaque, s, at}
+		}
+		return token{text, s, at}
 	case (w == "u" || w == "U") && next == '&' && (l.peek(1) == '"' || l.peek(1) == '\''):
 		l.pos++
 		l.quote(l.sql[l.pos], false)
@@ -131,6 +134,21 @@ func (l *lexer) skipTo(stop string, n int) {
 	l.pos += n
 	if i := strings.Index(l.sql[min(l.pos, len(l.sql)):], stop); i >= 0 {
 		l.pos += i + len(stop)
+		return
+	}
+	l.pos, l.unclosed = len(l.sql), true
+}
+
+// lineComment skips a comment that begins with "--". PostgreSQL ends it at a carriage
+// return too.
+func (l *lexer) lineComment() {
+	l.comments = true
+	stops := "\n"
+	if l.postgres {
+		stops = "\r\n"
+	}
+	if i := strings.IndexAny(l.sql[l.pos:], stops); i >= 0 {
+		l.pos += i + 1
 		return
 	}
 	l.pos, l.unclosed = len(l.sql), true

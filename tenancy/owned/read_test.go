@@ -37,6 +37,21 @@ func on(t *testing.T, w world, fn func(t *testing.T, ctx context.Context, db *ow
 		defer func() { _ = tx.Rollback() }()
 		fn(t, ctx, w.tables.For(ctx, tx))
 	})
+	run("pointers to them", func(t *testing.T) {
+		conn, err := w.db.Conn(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fn(t, ctx, w.tables.For(ctx, &conn))
+		_ = conn.Close()
+		w.fill(t)
+		tx, err := w.db.BeginTx(ctx, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = tx.Rollback() }()
+		fn(t, ctx, w.tables.For(ctx, &tx))
+	})
 	run("another tool's transaction", func(t *testing.T) {
 		tx, err := w.db.DB.BeginTx(ctx, nil)
 		if err != nil {

@@ -34,11 +34,11 @@ const (
 	everybody     = "*"
 )
 
-// Secure turns row-level security on for every guarded table, with FORCE, so that it
-// holds for the owner too. It runs as the owner, after the migrations and again after
+// Secure turns row-level security on for every guarded table and its partitions, with
+// FORCE, so that it holds for the owner too. It runs as the owner, after the migrations and again after
 // any that adds a table; it changes nothing that is so already.
 func (t *Tables) Secure(ctx context.Context, owner *bun.DB) error {
-	return t.policies(ctx, owner, func(db bun.IDB, tab *table) error {
+	return t.policies(ctx, owner, func(ctx context.Context, db bun.IDB, tab *table) error {
 		var typ string
 		err := db.NewRaw(`SELECT format_type(atttypid, NULL) FROM pg_attribute
 			WHERE attrelid = to_regclass(?) AND attname = ?`, string(tab.schema.SQLName), tab.Account).Scan(ctx, &typ)
@@ -46,9 +46,10 @@ func (t *Tables) Secure(ctx context.Context, owner *bun.DB) error {
 			return fmt.Errorf("owned: %s: %w", tab.name, err)
 		}
 		name, column := bun.Safe(tab.schema.SQLName), bun.Ident(tab.Account)
+		if err := rowSecurity(ctx, db, tab, true); err != nil {
+			return err
+		}
 		for _, q := range []*bun.RawQuery{
-			db.NewRaw("ALTER TABLE ? ENABLE ROW LEVEL SECURITY", name),
-			db.NewRaw("ALTER TABLE ? FORCE ROW LEVEL SECURITY", name),
 			db.NewRaw(`CREATE POLICY quitrent_account ON ?0
 				USING (?1 = (SELECT NULLIF(NULLIF(current_setting('quitrent.account', TRUE), ''), '*')::?2))
 				WITH CHECK (?1 = (SELECT NULLIF(NULLIF(current_setting('quitrent.account', TRUE), ''), '*')::?2))`, name, column, bun.Safe(typ)),
@@ -66,19 +67,41 @@ func (t *Tables) Secure(ctx context.Context, owner *bun.DB) error {
 
 // Unsecure is the way back from Secure.
 func (t *Tables) Unsecure(ctx context.Context, owner *bun.DB) error {
-	return t.policies(ctx, owner, func(db bun.IDB, tab *table) error {
-		name := bun.Safe(tab.schema.SQLName)
-		if _, err := db.NewRaw("ALTER TABLE ? NO FORCE ROW LEVEL SECURITY", name).Exec(ctx); err != nil {
-			return err
-		}
-		_, err := db.NewRaw("ALTER TABLE ? DISABLE ROW LEVEL SECURITY", name).Exec(ctx)
-		return err
+	return t.policies(ctx, owner, func(ctx context.Context, db bun.IDB, tab *table) error {
+		return rowSecurity(ctx, db, tab, false)
 	})
 }
 
+// rowSecurity turns row-level security on or off for a table and its partitions. Those
+// get no policy, so that nobody reads them past the table, whose policies are the ones
+// that count when they are read through it.
+func rowSecurity(ctx context.Context, db bun.IDB, tab *table, on bool) error {
+	var names []string
+	err := db.NewRaw(withParts+"SELECT oid::regclass::text FROM part", string(tab.schema.SQLName)).Scan(ctx, &names)
+	if err != nil {
+		return fmt.Errorf("owned: %s: %w", tab.name, err)
+	}
+	enable, force := "ALTER TABLE ? ENABLE ROW LEVEL SECURITY", "ALTER TABLE ? FORCE ROW LEVEL SECURITY"
+	if !on {
+		enable, force = "ALTER TABLE ? DISABLE ROW LEVEL SECURITY", "ALTER TABLE ? NO FORCE ROW LEVEL SECURITY"
+	}
+	for _, name := range names {
+		for _, q := range []string{enable, force} {
+			if _, err := db.NewRaw(q, bun.Safe(name)).Exec(ctx); err != nil { // sqltext: one of the four above
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// withParts are a table and its partitions, and theirs.
+const withParts = `WITH RECURSIVE part (oid) AS (SELECT to_regclass(?)::oid
+	UNION ALL SELECT i.inhrelid FROM pg_inherits AS i JOIN part ON i.inhparent = part.oid) `
+
 // policies drops our policies of every guarded table and runs fn, in one
 // transaction. It needs no binding: it runs with the migrations.
-func (t *Tables) policies(ctx context.Context, owner *bun.DB, fn func(db bun.IDB, tab *table) error) error {
+func (t *Tables) policies(ctx context.Context, owner *bun.DB, fn func(ctx context.Context, db bun.IDB, tab *table) error) error {
 	b, err := t.bind(owner)
 	if err != nil {
 		return err
@@ -86,6 +109,7 @@ func (t *Tables) policies(ctx context.Context, owner *bun.DB, fn func(db bun.IDB
 	if !b.postgres {
 		return errors.New("owned: row-level security is PostgreSQL's")
 	}
+	ctx = context.WithValue(ctx, passKey{}, probing) // the owner's database may be bound
 	return tx.Join(ctx, owner, func(db bun.IDB) error {
 		for _, tab := range b.tables {
 			if tab.SelfGuarded {
@@ -96,7 +120,7 @@ func (t *Tables) policies(ctx context.Context, owner *bun.DB, fn func(db bun.IDB
 					return err
 				}
 			}
-			if err := fn(db, tab); err != nil {
+			if err := fn(ctx, db, tab); err != nil {
 				return err
 			}
 		}
@@ -120,24 +144,25 @@ func (b *binding) enterRows(ctx context.Context, db bun.IDB, account tenancy.Acc
 }
 
 // verifyRows refuses to serve as a role that row-level security does not hold, and
-// with a table on which it is not what Secure made it.
+// with a table on which it is not what Secure made it. What a role may become by SET
+// ROLE counts, and by RESET ROLE.
 func (b *binding) verifyRows(ctx context.Context, db *bun.DB) error {
 	var role struct {
 		Name      string
 		Super     bool
 		BypassRLS bool `bun:"bypass_rls"`
 	}
-	err := db.NewRaw(`SELECT rolname AS name, rolsuper AS super, rolbypassrls AS bypass_rls
-		FROM pg_roles WHERE rolname = current_user`).Scan(ctx, &role)
+	err := db.NewRaw(`SELECT current_user AS name, bool_or(rolsuper) AS super, bool_or(rolbypassrls) AS bypass_rls
+		FROM pg_roles WHERE pg_has_role(session_user, oid, 'MEMBER') OR pg_has_role(current_user, oid, 'MEMBER')`).Scan(ctx, &role)
 	if err != nil {
 		return err
 	}
 	if !b.owner {
 		switch {
 		case role.Super:
-			return fmt.Errorf("owned: the role %s is a superuser, whom row-level security does not hold: serve as another role", role.Name)
+			return fmt.Errorf("owned: the role %s is a superuser, or may become one, whom row-level security does not hold: serve as another role", role.Name)
 		case role.BypassRLS:
-			return fmt.Errorf("owned: the role %s has BYPASSRLS: serve as another role", role.Name)
+			return fmt.Errorf("owned: the role %s has BYPASSRLS, or may become a role that has: serve as another role", role.Name)
 		}
 	}
 	var errs []error
@@ -156,15 +181,15 @@ func (b *binding) verifyRows(ctx context.Context, db *bun.DB) error {
 
 func (b *binding) verifyTable(ctx context.Context, db *bun.DB, tab *table, role string) error {
 	var is struct{ On, Forced, Owner bool }
-	err := db.NewRaw(`SELECT relrowsecurity AS on, relforcerowsecurity AS forced,
-		pg_has_role(current_user, relowner, 'MEMBER') AS owner
-		FROM pg_class WHERE oid = to_regclass(?)`, string(tab.schema.SQLName)).Scan(ctx, &is)
+	err := db.NewRaw(withParts+`SELECT bool_and(relrowsecurity) AS on, bool_and(relforcerowsecurity) AS forced,
+		bool_or(pg_has_role(current_user, relowner, 'MEMBER') OR pg_has_role(session_user, relowner, 'MEMBER')) AS owner
+		FROM pg_class JOIN part USING (oid)`, string(tab.schema.SQLName)).Scan(ctx, &is)
 	if err != nil {
 		return fmt.Errorf("owned: %s: %w", tab.name, err)
 	}
 	switch {
 	case !is.On || !is.Forced:
-		return fmt.Errorf("owned: %s has no row-level security, or not by force: run Tables.Secure as its owner", tab.name)
+		return fmt.Errorf("owned: %s has no row-level security, or not by force, or not on a partition: run Tables.Secure as its owner", tab.name)
 	case is.Owner && !b.owner:
 		return fmt.Errorf("owned: the role %s owns %s, or may become its owner: serve as another role", role, tab.name)
 	case !is.Owner && b.owner:

@@ -213,6 +213,10 @@ func TestBind_RefusesToServeAsARoleThatRowSecurityDoesNotHold(t *testing.T) {
 	sql("ALTER ROLE app_role BYPASSRLS")
 	refused("has BYPASSRLS", r.db)
 	sql("ALTER ROLE app_role NOBYPASSRLS")
+	sql("CREATE ROLE app_role_admin NOLOGIN BYPASSRLS")
+	sql("GRANT app_role_admin TO app_role")
+	refused("may become a role that has", r.db)
+	sql("DROP ROLE app_role_admin")
 	sql("ALTER TABLE tags NO FORCE ROW LEVEL SECURITY")
 	refused("tags has no row-level security, or not by force", r.db)
 	sql("ALTER TABLE tags FORCE ROW LEVEL SECURITY")
@@ -242,6 +246,63 @@ func TestBind_RefusesToServeAsARoleThatRowSecurityDoesNotHold(t *testing.T) {
 	var n int
 	if err := r.db.DB.QueryRowContext(ctx, "SELECT COUNT(*) FROM tags").Scan(&n); err != nil || n != 1 {
 		t.Error(n, err)
+	}
+}
+
+func TestM11_RowSecurityHoldsForPartitions(t *testing.T) {
+	r := newRoles(t)
+	for _, q := range []string{
+		"DROP TABLE orders",
+		"CREATE TABLE orders (org_id BIGINT NOT NULL, id BIGINT NOT NULL, total BIGINT NOT NULL, PRIMARY KEY (org_id, id)) PARTITION BY HASH (org_id)",
+		"CREATE TABLE orders_0 PARTITION OF orders FOR VALUES WITH (MODULUS 2, REMAINDER 0)",
+		"CREATE TABLE orders_1 PARTITION OF orders FOR VALUES WITH (MODULUS 2, REMAINDER 1) PARTITION BY HASH (org_id)",
+		"CREATE TABLE orders_1_0 PARTITION OF orders_1 FOR VALUES WITH (MODULUS 1, REMAINDER 0)",
+		"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO " + r.server,
+	} {
+		if _, err := r.owner.DB.ExecContext(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.tables.Secure(t.Context(), r.owner); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(r.tables.Bind(t.Context(), r.db), r.tables.BindOwner(t.Context(), r.owner)); err != nil {
+		t.Fatal(err)
+	}
+	world{tables: r.tables, accounts: r.accounts, db: r.super}.fill(t)
+	ctx := r.in(t, "17")
+	err := r.tables.For(ctx, r.db).RunInTx(ctx, func(ctx context.Context, db *owned.DB) error {
+		for _, name := range []string{"orders_0", "orders_1", "orders_1_0"} {
+			var n int
+			if err := db.NewRaw("SELECT COUNT(*) FROM ?", bun.Ident(name)).Scan(ctx, &n); n != 0 || err != nil {
+				t.Errorf("%s: %d rows, %v", name, n, err)
+			}
+		}
+		if _, err := db.NewInsert().Model(&Order{ID: 2}).Exec(ctx); err != nil {
+			return err
+		}
+		n, err := db.NewSelect().Model((*Order)(nil)).Count(ctx)
+		if n != 2 {
+			t.Errorf("through the table: %d", n)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	// A partition that a later migration attaches is noticed, and secured on a database
+	// that is bound.
+	if _, err := r.owner.DB.ExecContext(t.Context(), "CREATE TABLE more_tags () INHERITS (tags)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.tables.Verify(t.Context(), r.db); err == nil || !strings.Contains(err.Error(), "tags has no row-level security") {
+		t.Error(err)
+	}
+	if err := r.tables.Secure(t.Context(), r.owner); err != nil {
+		t.Error(err)
+	}
+	if err := r.tables.Verify(t.Context(), r.db); err != nil {
+		t.Error(err)
 	}
 }
 

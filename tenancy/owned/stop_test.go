@@ -3,12 +3,14 @@ package owned_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect"
 
+	"github.com/quitrent/quitrent/internal/dbtest"
 	"github.com/quitrent/quitrent/tenancy/owned"
 )
 
@@ -109,11 +111,26 @@ func TestM11_TheContextAndTheHandleNameOneAccount(t *testing.T) {
 	each(t, func(t *testing.T, w world) {
 		in17, in18 := w.in(t, "17"), w.in(t, "18")
 		db := w.tables.For(in17, w.db)
-		for name, ctx := range map[string]context.Context{"another account": in18, "none": t.Context()} {
-			_, err1 := db.NewSelect().Model((*Site)(nil)).Count(ctx)
-			_, err2 := db.NewRaw("SELECT 1 FROM ? AS x", db.Table((*Site)(nil))).Exec(ctx)
-			if !errors.Is(err1, owned.ErrUnscoped) || !errors.Is(err2, owned.ErrUnscoped) {
-				t.Errorf("%s: %v, %v", name, err1, err2)
+		for name, mixed := range map[string]struct {
+			db  *owned.DB
+			ctx context.Context
+		}{
+			"another account": {db, in18},
+			"none":            {db, t.Context()},
+			"across accounts": {w.tables.For(w.across(t), w.db), in18},
+			"across, in none": {w.tables.For(w.across(t), w.db), t.Context()},
+		} {
+			db, ctx := mixed.db, mixed.ctx
+			for i, err := range []error{
+				second(db.NewSelect().Model((*Site)(nil)).Count(ctx)),
+				second(db.NewRaw("SELECT 1 FROM ? AS x", db.Table((*Site)(nil))).Exec(ctx)),
+				second(db.NewInsert().Model(&Tag{Row: owned.Row{AccountID: "17"}, ID: "n"}).Exec(ctx)),
+				second(db.NewUpdate().Model((*Site)(nil)).Set("slug = slug || 'x'").Where("TRUE").Exec(ctx)),
+				second(db.NewDelete().Model((*SiteTag)(nil)).Where("TRUE").Exec(ctx)),
+			} {
+				if !errors.Is(err, owned.ErrUnscoped) {
+					t.Errorf("%s: %d: %v", name, i, err)
+				}
 			}
 		}
 		// Two handles on one pool, and one on the other's transaction, don't mix.
@@ -162,4 +179,84 @@ func TestM11_ARefusedStatementLeavesTheTransactionUsable(t *testing.T) {
 			t.Error(n, err, err2)
 		}
 	})
+}
+
+// Card is the sites' table once more, in short.
+type Card struct {
+	bun.BaseModel `bun:"table:sites,alias:c"`
+	owned.Row
+	ID   string `bun:"id,pk"`
+	Slug string `bun:"slug"`
+}
+
+func TestM11_ATableMayHaveSeveralModels(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
+		cfg := config()
+		cfg.Tables = append(cfg.Tables, owned.Table{Model: (*Card)(nil)})
+		w := world{tables: owned.New(cfg), accounts: newAccounts(), db: db}
+		if err := w.tables.Bind(t.Context(), db); err != nil {
+			t.Fatal(err)
+		}
+		w.fill(t)
+		ctx := w.in(t, "17")
+		rows := w.tables.For(ctx, db)
+		for _, model := range []any{(*Site)(nil), (*Card)(nil)} {
+			if n, err := rows.NewSelect().Model(model).Count(ctx); n != 2 || err != nil {
+				t.Errorf("%T: %d, %v", model, n, err)
+			}
+			if n := affected(t)(rows.NewUpdate().Model(model).Set("slug = slug || 'x'").Where("TRUE").Exec(ctx)); n != 2 {
+				t.Errorf("%T: %d rows", model, n)
+			}
+		}
+	}, migrate)
+}
+
+// Jot is in a schema that search_path does not name.
+type Jot struct {
+	bun.BaseModel `bun:"table:app.jots,alias:j"`
+	owned.Row
+	ID   string `bun:"id,pk"`
+	Body string `bun:"body"`
+}
+
+func TestM11_ATableInASchemaOfItsOwn(t *testing.T) {
+	db := dbtest.Postgres(t, migrate)
+	w := world{tables: owned.New(owned.Config{Tables: []owned.Table{{Model: (*Jot)(nil)}}}), accounts: newAccounts(), db: db}
+	for _, q := range []string{
+		"CREATE SCHEMA app",
+		"CREATE TABLE app.jots (account_id TEXT, id TEXT, body TEXT, PRIMARY KEY (account_id, id))",
+		"INSERT INTO app.jots VALUES ('17', '1', 'a'), ('18', '1', 'a')",
+	} {
+		if _, err := db.DB.ExecContext(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.tables.Bind(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	ctx := w.in(t, "17")
+	for _, q := range []string{
+		"SELECT COUNT(*) FROM app.jots", `DELETE FROM "app"."jots"`, "UPDATE jots SET body = 'x'", "INSERT INTO app.jots SELECT * FROM app.jots",
+	} {
+		if _, err := db.NewRaw(q).Exec(ctx); !errors.Is(err, owned.ErrUnscoped) {
+			t.Errorf("%s: %v", q, err)
+		}
+	}
+	rows := w.tables.For(ctx, db)
+	_, err := rows.NewInsert().Model(&Jot{ID: "2"}).Exec(ctx)
+	if n := affected(t)(rows.NewUpdate().Model((*Jot)(nil)).Set("body = 'x'").Where("TRUE").Exec(ctx)); n != 2 || err != nil {
+		t.Errorf("%d rows, %v", n, err)
+	}
+	if n := affected(t)(rows.NewDelete().Model((*Jot)(nil)).Where("TRUE").Exec(ctx)); n != 2 {
+		t.Errorf("%d rows", n)
+	}
+	// A foreign key to it is looked at, too.
+	if _, err := db.DB.ExecContext(t.Context(), `CREATE UNIQUE INDEX loose ON app.jots (id);
+		ALTER TABLE tags ADD FOREIGN KEY (id) REFERENCES app.jots (id)`); err != nil {
+		t.Fatal(err)
+	}
+	err = owned.New(owned.Config{Tables: []owned.Table{{Model: (*Jot)(nil)}, {Model: (*Tag)(nil)}}}).Bind(t.Context(), db)
+	if err == nil || !strings.Contains(err.Error(), "to app.jots must carry the account") {
+		t.Error(err)
+	}
 }

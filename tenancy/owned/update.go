@@ -15,8 +15,7 @@ type UpdateQuery struct {
 	write
 	q          *bun.UpdateQuery
 	conditions conditions
-	pk         bool
-	bulk       bool
+	kept       bool // by a condition that bun has
 }
 
 // NewUpdate begins a query that changes rows of a registered model.
@@ -25,7 +24,7 @@ func (d *DB) NewUpdate() *UpdateQuery {
 	if conn := d.conn(); conn != nil {
 		q = q.Conn(conn)
 	}
-	return &UpdateQuery{write: write{db: d, err: d.err}, q: q}
+	return &UpdateQuery{write: write{db: d, names: q, err: d.err}, q: q}
 }
 
 // Model is a pointer to one row, to a slice of them with Bulk, or a nil pointer.
@@ -59,8 +58,7 @@ func (q *UpdateQuery) Set(expr string, args ...any) *UpdateQuery {
 
 // SetColumn is an assignment to one column.
 func (q *UpdateQuery) SetColumn(column, expr string, args ...any) *UpdateQuery {
-	q.sets(column)
-	q.whole(expr, args, nil)
+	q.sets(column+" = "+expr, args...)
 	q.q = q.q.SetColumn(column, expr, args...) // sqltext: the caller's
 	return q
 }
@@ -68,7 +66,9 @@ func (q *UpdateQuery) SetColumn(column, expr string, args ...any) *UpdateQuery {
 // Value overwrites a column's value by an expression.
 func (q *UpdateQuery) Value(column, expr string, args ...any) *UpdateQuery {
 	q.sets(column)
-	q.whole(expr, args, nil)
+	if q.table != nil {
+		q.whole(expr, args, q.assigns(false))
+	}
 	q.q = q.q.Value(column, expr, args...) // sqltext: the caller's
 	return q
 }
@@ -82,14 +82,14 @@ func (q *UpdateQuery) OmitZero() *UpdateQuery {
 // Bulk changes every row of the model's slice, found by its primary key.
 func (q *UpdateQuery) Bulk() *UpdateQuery {
 	if q.err == nil {
-		q.q, q.bulk = q.q.Bulk(), true
+		q.q, q.kept = q.q.Bulk(), true
 	}
 	return q
 }
 
 // WherePK finds the model's rows by primary key, or by other columns of the model.
 func (q *UpdateQuery) WherePK(cols ...string) *UpdateQuery {
-	q.q, q.pk = q.q.WherePK(cols...), true
+	q.q, q.kept = q.q.WherePK(cols...), true
 	return q
 }
 
@@ -165,7 +165,7 @@ func (q *UpdateQuery) ready(ctx context.Context) (context.Context, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !q.pk && !q.bulk && len(q.conditions) == 0 {
+	if !q.kept && len(q.conditions) == 0 {
 		return nil, errNoCondition
 	}
 	if q.db.account != "" {
@@ -178,7 +178,7 @@ func (q *UpdateQuery) ready(ctx context.Context) (context.Context, error) {
 	}
 	if len(q.conditions) > 0 {
 		q.q = q.q.Where("?", clone(q.conditions))
-		q.conditions = nil
+		q.conditions, q.kept = nil, true
 	}
 	return ctx, nil
 }

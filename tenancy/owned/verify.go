@@ -91,7 +91,7 @@ func (b *binding) references(tab *table, refs []reference) []error {
 
 func (b *binding) registered(name string) *table {
 	for _, t := range b.tables {
-		if equalFold(t.name, name) {
+		if bare(t.name) == bare(name) {
 			return t
 		}
 	}

@@ -4,11 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/uptrace/bun"
 
+	"github.com/quitrent/quitrent/internal/dbtest"
 	"github.com/quitrent/quitrent/tenancy/owned"
 )
 
@@ -71,6 +73,16 @@ func TestM11_InsertsAreStampedOrRefused(t *testing.T) {
 					t.Errorf("%s: %v", name, err)
 				}
 			}
+			one := db.NewInsert().Model(&Site{ID: "new8", Slug: "n8"}).Column("id", "slug").Column("account_id").Column("industry")
+			if n := affected(t)(one.Exec(ctx)); n != 1 {
+				t.Errorf("columns named one after the other: %d rows", n)
+			}
+			if _, err := db.NewInsert().Column("id", "slug", "industry").Model(&Site{ID: "new9"}).Exec(ctx); err == nil || !strings.Contains(err.Error(), "call Model first") {
+				t.Errorf("columns before the model: %v", err)
+			}
+			if _, err := db.NewInsert().Model(Site{ID: "new9"}).Exec(ctx); err == nil {
+				t.Error("a model that is no pointer was written")
+			}
 			late := &Site{ID: "new6"}
 			q := db.NewInsert().Model(late)
 			late.AccountID = "18"
@@ -83,7 +95,7 @@ func TestM11_InsertsAreStampedOrRefused(t *testing.T) {
 			if _, err := db.NewInsert().Model(&Industry{ID: 2}).Exec(ctx); !errors.Is(err, owned.ErrNotRegistered) {
 				t.Errorf("what belongs to nobody: %v", err)
 			}
-			if n, err := db.NewSelect().Model((*Site)(nil)).Where("id LIKE 'new%'").Count(ctx); n != 3 || err != nil {
+			if n, err := db.NewSelect().Model((*Site)(nil)).Where("id LIKE 'new%'").Count(ctx); n != 4 || err != nil {
 				t.Error(n, err)
 			}
 		})
@@ -115,6 +127,15 @@ func TestM11_AnUpsertNeverTouchesAnotherAccountsRow(t *testing.T) {
 			}
 			if _, err := up(Site{ID: "17-1"}).Set("account_id = '18'").Exec(ctx); !errors.Is(err, owned.ErrForeign) {
 				t.Errorf("moved: %v", err)
+			}
+			to := func(on string) error {
+				return second(db.NewInsert().Model(&Order{ID: 1}).On(on).Exec(ctx))
+			}
+			if err := to("CONFLICT (org_id, id) DO UPDATE SET org_id = 18, id = 9"); !errors.Is(err, owned.ErrForeign) {
+				t.Errorf("moved by On: %v", err)
+			}
+			if err := to("CONFLICT (org_id, id) DO UPDATE SET total = EXCLUDED.org_id"); err != nil {
+				t.Errorf("SET in On: %v", err)
 			}
 		})
 		if d := cmp.Diff(before, theirs(t, w)); d != "" {
@@ -153,6 +174,11 @@ func TestM11_UpdatesAndDeletesStayInTheAccount(t *testing.T) {
 				"moved by SetColumn": upd().SetColumn("account_id", "'18'").Where("TRUE"),
 				"moved by Value":     db.NewUpdate().Model(&Site{ID: "17-1"}).Value("account_id", "'18'").WherePK(),
 				"moved by Column":    db.NewUpdate().Model(&Site{ID: "17-1"}).Column("account_id", "slug").WherePK(),
+				"moved beside":       db.NewUpdate().Model((*Order)(nil)).SetColumn("total", "1, org_id = 18, id = 9").Where("TRUE"),
+				"moved beside Value": db.NewUpdate().Model(&Order{ID: 1}).Value("total", "1, org_id = 18, id = 9").WherePK(),
+				"moved by an ident":  db.NewUpdate().Model((*Order)(nil)).SetColumn("?", "18", bun.Ident("org_id")).Where("TRUE"),
+				"moved by a field":   db.NewUpdate().Model((*Order)(nil)).Set("?col = 18", struct{ Col bun.Ident }{"org_id"}).Where("TRUE"),
+				"moved by a string":  db.NewUpdate().Model((*Order)(nil)).Set("'org_id' = 18, id = 9").Where("TRUE"), // SQLite takes it for a name
 				"bulk":               db.NewUpdate().Model(&[]*Site{{ID: "17-1"}, foreign}).Column("slug").Bulk(),
 			} {
 				if _, err := q.Exec(ctx); !errors.Is(err, owned.ErrForeign) {
@@ -180,6 +206,18 @@ func TestM11_UpdatesAndDeletesStayInTheAccount(t *testing.T) {
 					t.Errorf("ran with the argument %s", sly)
 				}
 			}
+			if _, err := upd().Where("?x", struct{ X bun.Safe }{"TRUE)) OR ((TRUE"}).Exec(ctx); err == nil {
+				t.Error("ran with a field that closes the parentheses")
+			}
+			if _, err := db.NewDelete().Model((*Sector)(nil)).Where("name = '?'", " = '')) OR ((TRUE)) --").Exec(ctx); err == nil {
+				t.Error("ran with a value that closes the quotes around it")
+			}
+			// What only reads the account's column moves nothing.
+			if n := affected(t)(db.NewUpdate().Model((*Site)(nil)).Where("id = '17-2'").
+				Set("industry = (?)", db.NewSelect().Model((*Sector)(nil)).ColumnExpr("COUNT(*)")).
+				Set("slug = account_id || slug").Exec(ctx)); n != 1 {
+				t.Errorf("read: %d rows", n)
+			}
 			if _, err := upd().Exec(ctx); err == nil {
 				t.Error("an update without a condition ran")
 			}
@@ -190,8 +228,11 @@ func TestM11_UpdatesAndDeletesStayInTheAccount(t *testing.T) {
 			if err := upd().Where("id = '17-2'").Returning("slug").Scan(ctx, &slugs); err != nil || len(slugs) != 1 {
 				t.Error(slugs, err)
 			}
-			if n := affected(t)(db.NewUpdate().Model((*Order)(nil)).Set("total = total + 1").Where("id = 1").Exec(ctx)); n != 1 {
-				t.Errorf("orders: %d rows", n)
+			again := db.NewUpdate().Model((*Order)(nil)).Set("total = total + 1").Where("id = 1")
+			for range 2 {
+				if n := affected(t)(again.Exec(ctx)); n != 1 {
+					t.Errorf("orders: %d rows", n)
+				}
 			}
 
 			if _, err := db.NewDelete().Model(foreign).WherePK().Exec(ctx); !errors.Is(err, owned.ErrForeign) {
@@ -223,4 +264,79 @@ func TestM11_UpdatesAndDeletesStayInTheAccount(t *testing.T) {
 			t.Error(d)
 		}
 	})
+}
+
+// Hooked is the orders' table with hooks that do what they should not.
+type Hooked struct {
+	bun.BaseModel `bun:"table:orders,alias:o"`
+
+	Org   int64 `bun:"org_id,pk"`
+	ID    int64 `bun:"id,pk"`
+	Total int64 `bun:"total"`
+}
+
+func (h *Hooked) BeforeAppendModel(_ context.Context, q bun.Query) error {
+	if _, ok := q.(*bun.InsertQuery); ok && h.Total != 0 {
+		h.Org = h.Total
+	}
+	return nil
+}
+
+func (*Hooked) BeforeUpdate(ctx context.Context, q *bun.UpdateQuery) error {
+	if set, ok := ctx.Value(hookKey{}).(string); ok {
+		q.Set(set)
+	} else {
+		q.WhereOr("TRUE")
+	}
+	return nil
+}
+
+func (*Hooked) BeforeDelete(_ context.Context, q *bun.DeleteQuery) error {
+	q.WhereOr("TRUE")
+	return nil
+}
+
+type hookKey struct{}
+
+func TestM11_AHookOfTheModelsDoesNotReachOut(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
+		w := world{tables: owned.New(owned.Config{Tables: []owned.Table{{Model: (*Hooked)(nil), Account: "org_id"}}}), accounts: newAccounts(), db: db}
+		if err := w.tables.Bind(t.Context(), db); err != nil {
+			t.Fatal(err)
+		}
+		w.fill(t)
+		before := theirs(t, w)
+		ctx := w.in(t, "17")
+		rows := w.tables.For(ctx, db)
+		upd := func(set string) error {
+			ctx := context.WithValue(ctx, hookKey{}, set)
+			return second(rows.NewUpdate().Model((*Hooked)(nil)).Set("total = 1").Where("id = 1").WhereOr("id = 2").Exec(ctx))
+		}
+		for what, err := range map[string]error{
+			"another account": second(rows.NewInsert().Model(&Hooked{ID: 2, Total: 18}).Exec(ctx)),
+			"in many":         second(rows.NewInsert().Model(&[]*Hooked{{ID: 2}, {ID: 3, Total: 18}}).Exec(ctx)),
+			"moved":           upd("org_id = 18"),
+		} {
+			if !errors.Is(err, owned.ErrForeign) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		for what, err := range map[string]error{
+			"update": second(rows.NewUpdate().Model((*Hooked)(nil)).Set("total = 1").Where("id = 1").Exec(ctx)),
+			"delete": second(rows.NewDelete().Model((*Hooked)(nil)).Where("id = 1").Exec(ctx)),
+		} {
+			if !errors.Is(err, owned.ErrUnscoped) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if d := cmp.Diff(before, theirs(t, w)); d != "" {
+			t.Error(d)
+		}
+		// What hooks are for.
+		_, err := rows.NewInsert().Model(&Hooked{ID: 2}).
+			On("CONFLICT (org_id, id) DO UPDATE").Set("total = EXCLUDED.total").Where("o.total = 1").WhereOr("o.total = 2").Exec(ctx)
+		if err := errors.Join(err, upd("id = id")); err != nil {
+			t.Error(err)
+		}
+	}, migrate)
 }

@@ -26,7 +26,8 @@ type Exempt string
 // that are not zero, which is how a CHECK or an enum gets a value that it accepts.
 // A model or a table that has an account's column and is not registered is reported,
 // and so is a view on a registered table. What is left alone: the tables of this
-// library, partitions, and what an Exempt names.
+// library, partitions, and what an Exempt names. Of several models of one table the
+// first that is registered is attacked.
 //
 // Run binds db to tables, if it is not bound yet, and reports what Bind finds wrong
 // with keys and foreign keys. Then it makes up two accounts with the same keys in

@@ -167,14 +167,15 @@ type tableWith struct {
 	Column string
 }
 
-// tablesWith are the tables that have one of the columns.
-func (k *kit) tablesWith(columns []string) (found []tableWith, err error) {
+// tablesWith are the tables that have one of the columns, where search_path finds
+// them or in one of the schemas.
+func (k *kit) tablesWith(columns, schemas []string) (found []tableWith, err error) {
 	if k.postgres() {
 		err = k.plain.NewRaw(`SELECT c.relname AS "table", a.attname AS "column"
 			FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid JOIN pg_namespace AS n ON n.oid = c.relnamespace
-			WHERE c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition AND pg_table_is_visible(c.oid)
+			WHERE c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition AND (pg_table_is_visible(c.oid) OR n.nspname IN (?))
 				AND n.nspname NOT IN ('pg_catalog', 'information_schema')
-				AND NOT a.attisdropped AND lower(a.attname) IN (?) ORDER BY 1, 2`, bun.List(columns)).Scan(k.ctx, &found)
+				AND NOT a.attisdropped AND lower(a.attname) IN (?) ORDER BY 1, 2`, bun.List(schemas), bun.List(columns)).Scan(k.ctx, &found)
 		return found, err
 	}
 	err = k.plain.NewRaw(`SELECT m.name AS "table", p.name AS "column"

@@ -2,6 +2,9 @@ package tenancytest
 
 import (
 	"errors"
+	"strings"
+
+	"github.com/uptrace/bun"
 )
 
 // spare are the numbers of rows that Ada has and Eve may add: Eve's own first one,
@@ -123,6 +126,15 @@ func (s *shot) upsert(extra string) error {
 	return nil
 }
 
+// keyNames are the columns of the primary key.
+func (s *shot) keyNames() bun.Safe {
+	list := make([]string, len(s.schema.PKs))
+	for i, f := range s.schema.PKs {
+		list[i] = string(f.SQLName)
+	}
+	return bun.Safe(strings.Join(list, ", "))
+}
+
 func isUpdatable(s *shot) bool { return s.updatable }
 
 func clearMine(s *shot) error { return s.clear(s.idb, s.subject, &s.eve) }
@@ -137,6 +149,11 @@ var upsertAttacks = []attack{
 		res, err := s.db.NewInsert().Model(s.mine(first)).On("CONFLICT DO NOTHING").Exec(s.ctx)
 		return affected(res, err, 0)
 	}},
+	refusedAttack("an upsert that moves the row, in On", func(s *shot) error {
+		_, err := s.db.NewInsert().Model(s.mine(first)).
+			On("CONFLICT (?) DO UPDATE SET ? = ?", s.keyNames(), s.account.SQLName, s.accountIs(s.ada)).Exec(s.ctx)
+		return err
+	}),
 	refusedAttack("an upsert of a row of the other's", func(s *shot) error {
 		_, err := s.db.NewInsert().Model(s.hers(first)).On("CONFLICT DO NOTHING").Exec(s.ctx)
 		return err

@@ -3,9 +3,11 @@ package tenancytest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/uptrace/bun/schema"
 
@@ -27,14 +29,19 @@ var relationAttacks = []attack{
 		}
 		return nil
 	}},
-	{verb: "Relation with WhereOr", kind: reads, on: hasRelations, do: func(s *shot) error {
+	// Rows of Eve's that belong to no row of the model are more than bun can place.
+	{verb: "Relation with WhereOr", kind: reads, on: hasRelations, perhaps: true, do: func(s *shot) error {
 		for _, name := range relations(s.schema) {
 			if t := s.schema.Relations[name].Type; t != schema.HasManyRelation && t != schema.ManyToManyRelation {
 				continue // WhereOr would be about the model itself
 			}
 			dest := s.slice()
-			if err := s.saw(dest, s.db.NewSelect().Model(dest).Relation(name, anything).Scan(s.ctx), s.live()); err != nil {
+			err := s.saw(dest, s.db.NewSelect().Model(dest).Relation(name, anything).Scan(s.ctx), s.live())
+			if err != nil && strings.Contains(err.Error(), string(s.ada.id)) {
 				return errors.Join(holef("Relation(%q)", name), err)
+			}
+			if err != nil {
+				return fmt.Errorf("Relation(%q): %w", name, err)
 			}
 		}
 		return nil

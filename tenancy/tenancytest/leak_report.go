@@ -82,17 +82,21 @@ func accountColumn(st *schema.Table, names []string) string {
 // report looks in the database for what the models do not tell.
 func (k *kit) report() {
 	k.t.Helper()
-	registered := map[string]bool{}
+	registered, schemas := map[string]bool{}, []string{}
 	for _, tab := range k.tables.Registered() {
 		if typ := reflect.TypeOf(tab.Model); typ != nil && typ.Kind() == reflect.Pointer && typ.Elem().Kind() == reflect.Struct {
-			name := strings.ToLower(unqualified(k.db.Table(typ.Elem()).Name))
+			name := k.db.Table(typ.Elem()).Name
+			if schema, _, ok := strings.Cut(name, "."); ok {
+				schemas = append(schemas, schema)
+			}
+			name = strings.ToLower(unqualified(name))
 			registered[name] = true
 			if !tab.SelfGuarded && tab.User == "" { // the library tests its own
 				k.prefixes = slices.DeleteFunc(k.prefixes, func(p string) bool { return strings.HasPrefix(name, p) })
 			}
 		}
 	}
-	with, err := k.tablesWith(k.columns())
+	with, err := k.tablesWith(k.columns(), schemas)
 	if err != nil {
 		k.t.Errorf("the catalog of the database can't be read: %v", err)
 		return

@@ -178,5 +178,12 @@ func (k *kit) refer(s *subject, side *side, n int, ref foreign, row reflect.Valu
 func copyOf(row any) any {
 	v := reflect.New(reflect.TypeOf(row).Elem())
 	v.Elem().Set(reflect.ValueOf(row).Elem())
+	for i := range v.Elem().NumField() { // an embedded *owned.Row is the copy's own
+		if f := v.Elem().Field(i); v.Elem().Type().Field(i).Anonymous && f.Kind() == reflect.Pointer && f.CanSet() && !f.IsNil() {
+			embedded := reflect.New(f.Type().Elem())
+			embedded.Elem().Set(f.Elem())
+			f.Set(embedded)
+		}
+	}
 	return v.Interface()
 }

@@ -59,6 +59,10 @@ func (k *kit) open() bool {
 			rows:   map[tenancy.AccountID]map[int]any{},
 			drafts: map[tenancy.AccountID]map[int]any{},
 		}
+		if k.subject(unqualified(s.schema.Name)) != nil {
+			k.t.Logf("%s is another model of a table, which is attacked through the first", s)
+			continue
+		}
 		s.account, s.example = s.schema.PKs[0], k.examples[s.schema.Type]
 		var err error
 		if s.catalog, err = k.readCatalog(s.schema.Name); err != nil {

@@ -398,3 +398,58 @@ func TestRun_LeavesOutWhatTheDatabaseRefusesToAnybody(t *testing.T) {
 		tenancytest.Run(t, db, noteTables())
 	}, migration(notes))
 }
+
+// Doc has comments that nothing but its model ties to it, and is embedded by pointer.
+type Doc struct {
+	bun.BaseModel `bun:"table:docs"`
+	*owned.Row
+	ID    int64  `bun:"id,pk,autoincrement"`
+	Title string `bun:"title"`
+
+	Comments []*Comment `bun:"rel:has-many,join:account_id=account_id,join:id=of_id,join:type=of_type,polymorphic:doc"`
+}
+
+type Comment struct {
+	bun.BaseModel `bun:"table:comments"`
+	owned.Row
+	ID     string `bun:"id,pk"`
+	OfID   int64  `bun:"of_id"`
+	OfType string `bun:"of_type"`
+}
+
+// Heading is the docs' table in short.
+type Heading struct {
+	bun.BaseModel `bun:"table:docs,alias:h"`
+	owned.Row
+	ID    int64  `bun:"id,pk"`
+	Title string `bun:"title"`
+}
+
+func TestRun_PassesUnusualModels(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
+		tenancytest.Run(t, db, owned.New(owned.Config{Tables: []owned.Table{
+			{Model: (*Doc)(nil)}, {Model: (*Comment)(nil)}, {Model: (*Heading)(nil)},
+		}}))
+	}, migration(
+		"CREATE TABLE docs (account_id TEXT NOT NULL, id BIGINT NOT NULL, title TEXT NOT NULL, PRIMARY KEY (account_id, id))",
+		"CREATE TABLE comments (account_id TEXT NOT NULL, id TEXT NOT NULL, of_id BIGINT NOT NULL, of_type TEXT NOT NULL, PRIMARY KEY (account_id, id))"))
+}
+
+// Jot is in a schema that search_path does not name.
+type Jot struct {
+	bun.BaseModel `bun:"table:app.jots"`
+	owned.Row
+	ID   string `bun:"id,pk"`
+	Body string `bun:"body"`
+}
+
+func TestRun_LooksIntoTheSchemasOfTheModels(t *testing.T) {
+	db := dbtest.Postgres(t, migration("CREATE SCHEMA app", "CREATE SCHEMA other",
+		"CREATE TABLE app.jots (account_id TEXT, id TEXT, body TEXT, PRIMARY KEY (account_id, id))",
+		"CREATE TABLE other.people (account_id TEXT)", "CREATE TABLE app.lost (account_id TEXT)"))
+	tables := owned.New(owned.Config{Tables: []owned.Table{{Model: (*Jot)(nil)}}})
+	if said := leaks(t, db, tables, nil, "the table lost has the account's column"); len(said) != 1 {
+		t.Error(said)
+	}
+	tenancytest.Run(t, db, tables, tenancytest.Exempt("lost"))
+}

@@ -139,6 +139,10 @@ var moveAttacks = []attack{
 	moveAttack("with SetColumn", func(s *shot, q *owned.UpdateQuery) *owned.UpdateQuery {
 		return q.SetColumn(s.account.Name, "?", s.accountIs(s.ada))
 	}),
+	moveAttack("with SetColumn of another column, beside it", func(s *shot, q *owned.UpdateQuery) *owned.UpdateQuery {
+		last := s.schema.Fields[len(s.schema.Fields)-1]
+		return q.SetColumn(last.Name, "?, ? = ?", last.SQLName, s.account.SQLName, s.accountIs(s.ada))
+	}),
 	moveAttack("with Column", func(s *shot, q *owned.UpdateQuery) *owned.UpdateQuery {
 		return q.Column(s.account.Name)
 	}),
