@@ -71,9 +71,10 @@
 //
 //	err := tables.For(ctx, db).RunInTx(ctx, func(ctx context.Context, rows *owned.DB) error { … })
 //
-// Views bypass the policies of their tables unless they are security_invoker
-// (PostgreSQL 15). Table.SelfGuarded and lookup tables, by which an account is found
-// from outside, have no policies.
+// It is a wall against mistakes: SQL that sets quitrent.account itself, as an injected
+// statement could, chooses its account. Views bypass the policies of their tables
+// unless they are security_invoker (PostgreSQL 15). Table.SelfGuarded and lookup
+// tables, by which an account is found from outside, have no policies.
 //
 // # Proof
 //

@@ -180,9 +180,10 @@ func (b *binding) verifyRows(ctx context.Context, db *bun.DB) error {
 }
 
 func (b *binding) verifyTable(ctx context.Context, db *bun.DB, tab *table, role string) error {
-	var is struct{ On, Forced, Owner bool }
+	var is struct{ On, Forced, Owner, Truncates bool }
 	err := db.NewRaw(withParts+`SELECT bool_and(relrowsecurity) AS on, bool_and(relforcerowsecurity) AS forced,
-		bool_or(pg_has_role(current_user, relowner, 'MEMBER') OR pg_has_role(session_user, relowner, 'MEMBER')) AS owner
+		bool_or(pg_has_role(current_user, relowner, 'MEMBER') OR pg_has_role(session_user, relowner, 'MEMBER')) AS owner,
+		bool_or(has_table_privilege(oid, 'TRUNCATE')) AS truncates
 		FROM pg_class JOIN part USING (oid)`, string(tab.schema.SQLName)).Scan(ctx, &is)
 	if err != nil {
 		return fmt.Errorf("owned: %s: %w", tab.name, err)
@@ -192,6 +193,8 @@ func (b *binding) verifyTable(ctx context.Context, db *bun.DB, tab *table, role 
 		return fmt.Errorf("owned: %s has no row-level security, or not by force, or not on a partition: run Tables.Secure as its owner", tab.name)
 	case is.Owner && !b.owner:
 		return fmt.Errorf("owned: the role %s owns %s, or may become its owner: serve as another role", role, tab.name)
+	case is.Truncates && !b.owner:
+		return fmt.Errorf("owned: the role %s may TRUNCATE %s, which row-level security does not hold: REVOKE it", role, tab.name)
 	case !is.Owner && b.owner:
 		return fmt.Errorf("owned: the role %s does not own %s", role, tab.name)
 	}

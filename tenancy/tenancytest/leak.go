@@ -2,20 +2,18 @@ package tenancytest
 
 import (
 	"context"
-	"errors"
-	"reflect"
-	"slices"
 	"testing"
 
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/tenancy"
 	"github.com/quitrent/quitrent/tenancy/owned"
+	"github.com/quitrent/quitrent/tenancy/tenancytest/internal/leak"
 )
 
 // Exempt is, among the models of Run, the name of a table or view that Run is not to
 // report: a table that finds the account from outside, a view that only operators read.
-type Exempt string
+type Exempt = leak.Exempt
 
 // Run is the leak kit: it proves that no account reaches the rows of another, for
 // every table that is registered in tables and not SelfGuarded. The test fails with
@@ -51,73 +49,6 @@ type Exempt string
 // package owned then refuses everything, is left out.
 func Run(t testing.TB, db *bun.DB, tables *owned.Tables, models ...any) {
 	t.Helper()
-	k := newKit(t, db, tables)
-	if !k.take(models) {
-		return
-	}
-	k.report()
-	if err := k.bind(); err != nil {
-		t.Errorf("the accounts are not kept apart: %v", err)
-		return
-	}
-	if !k.open() {
-		return
-	}
-	defer k.remove()
-	for _, s := range k.subjects {
-		for _, a := range attacks() {
-			k.try(s, a)
-		}
-	}
-	for _, model := range k.others {
-		k.tryRelations(model)
-	}
+	enter := func(account tenancy.AccountID) context.Context { return Context(t, tenancy.Scope{Account: account}) }
+	leak.Run(t, db, tables, enter, models...)
 }
-
-// kit is one run.
-type kit struct {
-	t      testing.TB
-	ctx    context.Context // has entered no account
-	db     *bun.DB
-	plain  *bun.DB // the same pool without the guard
-	tables *owned.Tables
-
-	exempt   map[string]bool
-	prefixes []string                       // of tables that are not reported
-	examples map[reflect.Type]reflect.Value // of the models that are given
-	others   []any                          // models that belong to no account
-	subjects []*subject                     // parents before their children
-	guests   map[string]*guest              // tables that are not registered and have to hold rows
-	made     []madeRow                      // rows of theirs
-
-	ada, eve  side // ada owns what eve asks for
-	start     snapshot
-	secured   bool // by row-level security
-	restoring bool // what is written can be taken back
-}
-
-// side is one of the two accounts.
-type side struct {
-	id   tenancy.AccountID
-	mark string // in values that need not be the same in both
-	ctx  context.Context
-}
-
-func newKit(t testing.TB, db *bun.DB, tables *owned.Tables) *kit {
-	return &kit{t: t, ctx: t.Context(), db: db, plain: bun.NewDB(db.DB, db.Dialect()), tables: tables, prefixes: slices.Clone(libraryPrefixes)}
-}
-
-// bind binds the database, if the host has not done it in its own way.
-func (k *kit) bind() error {
-	if k.bound() {
-		return k.tables.Verify(k.ctx, k.db)
-	}
-	return k.tables.Bind(k.ctx, k.db)
-}
-
-func (k *kit) bound() bool {
-	_, err := k.tables.For(k.ctx, k.db).NewRaw("SELECT 1").Exec(k.ctx)
-	return !errors.Is(err, owned.ErrUnbound)
-}
-
-func (k *kit) sides() []*side { return []*side{&k.ada, &k.eve} }

@@ -1,4 +1,4 @@
-package tenancytest
+package leak
 
 import (
 	"errors"
@@ -80,8 +80,8 @@ func (k *kit) open() bool {
 	if !ok {
 		return fail("some accounts' columns hold a UUID and others a number: no account id fits both")
 	}
-	k.ada = side{id: ada, mark: adaMark, ctx: Context(k.t, tenancy.Scope{Account: ada})}
-	k.eve = side{id: eve, mark: eveMark, ctx: Context(k.t, tenancy.Scope{Account: eve})}
+	k.ada = side{id: ada, mark: adaMark, ctx: k.enter(ada)}
+	k.eve = side{id: eve, mark: eveMark, ctx: k.enter(eve)}
 	k.guests, k.restoring = map[string]*guest{}, true
 	_, err := k.tables.For(k.eve.ctx, k.db).NewSelect().Model(k.subjects[0].model).Exists(k.eve.ctx)
 	k.secured = errors.Is(err, owned.ErrNeedsTransaction)

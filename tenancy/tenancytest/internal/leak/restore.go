@@ -1,4 +1,4 @@
-package tenancytest
+package leak
 
 import (
 	"context"

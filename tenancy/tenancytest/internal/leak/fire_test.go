@@ -1,6 +1,7 @@
-package tenancytest
+package leak
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,14 +10,30 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/internal/dbtest"
+	"github.com/quitrent/quitrent/tenancy"
 	"github.com/quitrent/quitrent/tenancy/owned"
 )
+
+func TestMain(m *testing.M) { dbtest.Main(m, nil) }
 
 type ticket struct {
 	bun.BaseModel `bun:"table:tickets"`
 	owned.Row
 	ID   string `bun:"id,pk"`
 	Body string `bun:"body"`
+}
+
+func enter(t *testing.T) Enter {
+	accounts := tenancy.New(tenancy.Config{Loader: func(context.Context, bun.IDB, tenancy.AccountID) (tenancy.State, tenancy.Plan, error) {
+		return tenancy.State{Status: tenancy.StatusActive}, tenancy.Plan{Slug: "any", Active: true}, nil
+	}})
+	return func(account tenancy.AccountID) context.Context {
+		ctx, err := accounts.Enter(t.Context(), nil, account, tenancy.Actor{Kind: tenancy.ActorSystem, ID: "test"}, tenancy.Use)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ctx
+	}
 }
 
 type heard struct {
@@ -69,7 +86,7 @@ func TestM11_AnAttackThatSucceedsIsAFinding(t *testing.T) {
 				t.Fatal(err)
 			}
 			h := &heard{TB: t}
-			k := newKit(h, db, owned.New(owned.Config{Tables: []owned.Table{{Model: (*ticket)(nil)}}}))
+			k := newKit(h, db, owned.New(owned.Config{Tables: []owned.Table{{Model: (*ticket)(nil)}}}), enter(t))
 			if !k.take(nil) || k.bind() != nil || !k.open() {
 				t.Fatal(h.said)
 			}
@@ -89,8 +106,8 @@ func TestM11_AnAttackThatSucceedsIsAFinding(t *testing.T) {
 
 // The walk through what a query returned finds rows wherever a relation puts them.
 func TestForeign_LooksThroughRelations(t *testing.T) {
-	db := SQLite(t)
-	k := newKit(t, db, owned.New(owned.Config{Tables: []owned.Table{{Model: (*ticket)(nil)}}}))
+	db := dbtest.SQLite(t)
+	k := newKit(t, db, owned.New(owned.Config{Tables: []owned.Table{{Model: (*ticket)(nil)}}}), enter(t))
 	if _, err := db.NewRaw("CREATE TABLE tickets (account_id TEXT NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (account_id, id))").Exec(t.Context()); err != nil {
 		t.Fatal(err)
 	}
