@@ -26,7 +26,9 @@ type Config struct {
 	Lifetime time.Duration
 
 	// MostOpen bounds the invitations that one account has open at once, each of
-	// which is a mail to somebody who did not ask for it. Default: DefaultMostOpen.
+	// which is a mail to somebody who did not ask for it. How often an address is
+	// mailed again, by Resend or anew after Revoke, is for a limiter before Handler.
+	// Default: DefaultMostOpen.
 	MostOpen int
 
 	// Notify sends a message to the person invited. Handler calls it once the
