@@ -114,28 +114,15 @@ func (q *DeleteQuery) Scan(ctx context.Context, dest ...any) error {
 }
 
 func (q *DeleteQuery) ready(ctx context.Context) (context.Context, error) {
-	ctx, err := q.begin(ctx, q.q)
+	alias := feature.Feature(feature.DeleteTableAlias)
+	if q.table != nil && q.table.schema.SoftDeleteField != nil && !q.force {
+		alias = feature.UpdateTableAlias // bun writes it as an update
+	}
+	ctx, where, err := q.within(ctx, q.q, q.kept, q.conditions, alias)
 	if err != nil {
 		return nil, err
 	}
-	if !q.kept && len(q.conditions) == 0 {
-		return nil, errNoCondition
-	}
-	if q.db.account != "" {
-		alias := feature.Feature(feature.DeleteTableAlias)
-		if q.table.schema.SoftDeleteField != nil && !q.force {
-			alias = feature.UpdateTableAlias // bun writes it as an update
-		}
-		name := q.table.schema.SQLName
-		if q.db.scoped.HasFeature(alias) {
-			name = q.table.schema.SQLAlias
-		}
-		query, args := q.mine(name)
-		q.q = q.q.Where(query, args...) // sqltext: mine's
-	}
-	if len(q.conditions) > 0 {
-		q.q = q.q.Where("?", clone(q.conditions))
-		q.conditions, q.kept = nil, true
-	}
+	q.q = q.q.Where("?", where)
+	q.conditions, q.kept = nil, true
 	return ctx, nil
 }

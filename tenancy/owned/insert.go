@@ -148,22 +148,15 @@ func (q *InsertQuery) ready(ctx context.Context) (context.Context, error) {
 		// Once more: the rows may have changed since Model.
 		q.setModel(q.model)
 	}
-	ctx, err := q.begin(ctx, q.q)
-	if err != nil || !q.upsert {
-		return ctx, err
+	if !q.upsert {
+		return q.begin(ctx, q.q)
 	}
-	if q.db.account != "" {
-		name := q.table.schema.SQLName
-		if q.db.scoped.HasFeature(feature.InsertTableAlias) {
-			name = q.table.schema.SQLAlias
-		}
-		query, args := q.mine(name)
-		q.q = q.q.Where(query, args...) // sqltext: mine's
+	ctx, where, err := q.within(ctx, q.q, true, q.where, feature.InsertTableAlias)
+	if err != nil {
+		return nil, err
 	}
-	if len(q.where) > 0 {
-		q.q = q.q.Where("?", clone(q.where))
-		q.where = nil
-	}
+	q.q = q.q.Where("?", where)
+	q.where = nil
 	return ctx, nil
 }
 

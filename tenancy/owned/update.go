@@ -3,7 +3,6 @@ package owned
 import (
 	"context"
 	"database/sql"
-	"errors"
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/feature"
@@ -161,30 +160,11 @@ func (q *UpdateQuery) Scan(ctx context.Context, dest ...any) error {
 }
 
 func (q *UpdateQuery) ready(ctx context.Context) (context.Context, error) {
-	ctx, err := q.begin(ctx, q.q)
+	ctx, where, err := q.within(ctx, q.q, q.kept, q.conditions, feature.UpdateTableAlias)
 	if err != nil {
 		return nil, err
 	}
-	if !q.kept && len(q.conditions) == 0 {
-		return nil, errNoCondition
-	}
-	if q.db.account != "" {
-		name := q.table.schema.SQLName
-		if q.db.scoped.HasFeature(feature.UpdateTableAlias) {
-			name = q.table.schema.SQLAlias
-		}
-		query, args := q.mine(name)
-		q.q = q.q.Where(query, args...) // sqltext: mine's
-	}
-	if len(q.conditions) > 0 {
-		q.q = q.q.Where("?", clone(q.conditions))
-		q.conditions, q.kept = nil, true
-	}
+	q.q = q.q.Where("?", where)
+	q.conditions, q.kept = nil, true
 	return ctx, nil
 }
-
-// errNoCondition is for a write to every row, which is hardly ever meant; Where("TRUE")
-// says that it is.
-var errNoCondition = errors.New("owned: an update or a delete needs a condition: Where or WherePK")
-
-func clone(c conditions) *conditions { return &c }

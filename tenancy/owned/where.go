@@ -1,9 +1,12 @@
 package owned
 
 import (
+	"context"
+	"errors"
 	"strings"
 
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/feature"
 	"github.com/uptrace/bun/schema"
 )
 
@@ -77,8 +80,36 @@ func (w Where) WhereGroup(sep string, fn func(Where) Where) Where {
 	return w
 }
 
-// mine is the condition that keeps a statement to the account, for a table that it
-// calls alias.
-func (w *write) mine(alias schema.Safe) (query string, args []any) {
-	return "?.? = ?", []any{alias, w.table.account.SQLName, bun.Safe(quote(w.db.account))}
+// errNoCondition is for a write to every row, which is hardly ever meant; Where("TRUE")
+// says that it is.
+var errNoCondition = errors.New("owned: an update or a delete needs a condition: Where or WherePK")
+
+// within is the condition of an update or a delete: the account's, and beside it the
+// caller's in parentheses. kept says that there is another one, by key. aliased is
+// what lets the dialect call the table by its alias.
+func (w *write) within(ctx context.Context, q bun.Query, kept bool, given conditions, aliased feature.Feature) (context.Context, *conditions, error) {
+	ctx, err := w.begin(ctx, q)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !kept && len(given) == 0 {
+		return nil, nil, errNoCondition
+	}
+	out := conditions{w.mine(aliased)}
+	if len(given) > 0 {
+		out = append(out, where{sep: " AND ", group: &given})
+	}
+	return ctx, &out, nil
+}
+
+// mine is the condition that keeps a statement to the account.
+func (w *write) mine(aliased feature.Feature) where {
+	if w.db.account == "" {
+		return where{query: "TRUE"}
+	}
+	name := w.table.schema.SQLName
+	if w.db.scoped.HasFeature(aliased) {
+		name = w.table.schema.SQLAlias
+	}
+	return where{query: "?.? = ?", args: []any{name, w.table.account.SQLName, bun.Safe(quote(w.db.account))}}
 }
