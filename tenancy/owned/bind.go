@@ -68,7 +68,9 @@ func (t *Tables) Bind(ctx context.Context, db *bun.DB) error { return t.bindAs(c
 func (t *Tables) BindOwner(ctx context.Context, db *bun.DB) error { return t.bindAs(ctx, db, true) }
 
 func (t *Tables) bindAs(ctx context.Context, db *bun.DB, owner bool) error {
-	b, known := t.of(db)
+	owner = owner && t.cfg.RowSecurity
+	b, _ := t.of(db)
+	known := b != nil
 	if !known {
 		var err error
 		if b, err = t.bind(db); err != nil {
@@ -85,6 +87,11 @@ func (t *Tables) bindAs(ctx context.Context, db *bun.DB, owner bool) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !known {
+		for _, tab := range b.guarded {
+			if strings.HasPrefix(string(tab.schema.SQLNameForSelects), scopeBegins) {
+				return fmt.Errorf("owned: %s is bound already, by other Tables: one registry for a database, or each would stop the other's statements", tab.name)
+			}
+		}
 		b.scope()
 		t.bound[db.Dialect()] = b
 	}

@@ -1,6 +1,7 @@
 package owned_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -111,6 +112,36 @@ func TestBind_RefusesATableWhoseKeysReachIntoOtherAccounts(t *testing.T) {
 			t.Error(n)
 		}
 	}, migrate)
+}
+
+func TestBind_OneRegistryForADatabase(t *testing.T) {
+	each(t, func(t *testing.T, w world) {
+		if err := newTables().Bind(t.Context(), w.db); err == nil || !strings.Contains(err.Error(), "bound already") {
+			t.Errorf("another registry: %v", err)
+		}
+		if err := w.tables.BindOwner(t.Context(), w.db); err != nil {
+			t.Errorf("as the owner, without row-level security: %v", err)
+		}
+		other, err := dbtest.Open(dbtest.DSN(w.db))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { dbtest.Close(other) })
+		twin := bun.NewDB(other.DB, w.db.Dialect()) // shares what bun knows of the tables, and has no guard
+		ctx := w.in(t, "17")
+		if _, err := w.tables.For(ctx, twin).NewSelect().Model((*Site)(nil)).Count(ctx); !errors.Is(err, owned.ErrUnbound) {
+			t.Errorf("a pool that was not bound: %v", err)
+		}
+		if err := w.tables.Bind(t.Context(), twin); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := w.tables.For(ctx, twin).NewSelect().Model((*Site)(nil)).Count(ctx); n != 2 || err != nil {
+			t.Error(n, err)
+		}
+		if _, err := twin.NewRaw("DELETE FROM sites").Exec(ctx); !errors.Is(err, owned.ErrUnscoped) {
+			t.Error(err)
+		}
+	})
 }
 
 func TestBind_SQLiteHasNoRowSecurity(t *testing.T) {

@@ -42,7 +42,7 @@ func (t *Tables) For(ctx context.Context, db bun.IDB) *DB {
 	default:
 		d.scoped = db.NewSelect().DB()
 	}
-	b, ok := t.of(db)
+	b, ok := t.of(d.scoped)
 	if !ok {
 		d.err = ErrUnbound
 		return d

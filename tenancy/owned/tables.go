@@ -1,6 +1,7 @@
 package owned
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/uptrace/bun"
@@ -70,6 +71,7 @@ type Tables struct {
 
 // New makes Tables from cfg. Bind says what is wrong with it.
 func New(cfg Config) *Tables {
+	cfg.Tables = slices.Clone(cfg.Tables)
 	for i := range cfg.Tables {
 		if cfg.Tables[i].Account == "" {
 			cfg.Tables[i].Account = DefaultColumn
@@ -79,11 +81,13 @@ func New(cfg Config) *Tables {
 }
 
 // Registered are the tables, in the order they were given.
-func (t *Tables) Registered() []Table { return append([]Table(nil), t.cfg.Tables...) }
+func (t *Tables) Registered() []Table { return slices.Clone(t.cfg.Tables) }
 
-func (t *Tables) of(db bun.IDB) (*binding, bool) {
+// of is what is known of the databases that share db's dialect, and whether db's own
+// pool was bound.
+func (t *Tables) of(db *bun.DB) (b *binding, bound bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	b, ok := t.bound[db.Dialect()]
-	return b, ok
+	b = t.bound[db.Dialect()]
+	return b, b != nil && slices.ContainsFunc(b.dbs, func(known *bun.DB) bool { return known.DB == db.DB })
 }
