@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"unicode/utf8"
 
@@ -79,22 +80,47 @@ func (p *Passwords) upgrade(ctx context.Context, db bun.IDB, user tenancy.UserID
 // account or not to the one wanted, and tenancy.ErrWhichAccount for a user of
 // several who names none: these only once the password is right.
 func (p *Passwords) Authenticate(ctx context.Context, db bun.IDB, c Credential) (Principal, error) {
+	actor, err := p.person(ctx, db, c)
+	if err != nil {
+		return Principal{}, err
+	}
+	account, err := p.accounts.AccountOf(ctx, db, tenancy.UserID(actor.ID), c.Account)
+	if err != nil {
+		return Principal{}, err
+	}
+	return Principal{Account: account, Actor: actor}, nil
+}
+
+// Person is the check of an endpoint for a person who has entered no account, and may
+// have none: tenancy's Accounts.Person, and Public of package invitations. It takes a
+// Basic credential and returns ErrNoCredential and ErrBadCredential.
+func (p *Passwords) Person(db *bun.DB) tenancy.Authorizer {
+	return func(r *http.Request) (tenancy.Actor, error) {
+		c, err := fromHeader(r.Header)
+		if err != nil {
+			return tenancy.Actor{}, err
+		}
+		actor, err := p.person(r.Context(), db, c)
+		if errors.Is(err, ErrNoCredential) {
+			err = fmt.Errorf("%w: sign in with an e-mail address and a password", ErrBadCredential)
+		}
+		return actor, err
+	}
+}
+
+func (p *Passwords) person(ctx context.Context, db bun.IDB, c Credential) (tenancy.Actor, error) {
 	if c.Scheme != schemeBasic {
-		return Principal{}, ErrNoCredential
+		return tenancy.Actor{}, ErrNoCredential
 	}
 	email, password, ok := userAndPassword(c.Value)
 	if !ok {
-		return Principal{}, ErrBadCredential
+		return tenancy.Actor{}, ErrBadCredential
 	}
 	user, err := p.SignIn(ctx, db, email, password)
 	if err != nil {
-		return Principal{}, err
+		return tenancy.Actor{}, err
 	}
-	account, err := p.accounts.AccountOf(ctx, db, user.ID, c.Account)
-	if err != nil {
-		return Principal{}, err
-	}
-	return Principal{Account: account, Actor: tenancy.Actor{Kind: tenancy.ActorUser, ID: string(user.ID)}}, nil
+	return tenancy.Actor{Kind: tenancy.ActorUser, ID: string(user.ID)}, nil
 }
 
 // userAndPassword reads the value of a Basic credential (RFC 7617, section 2): the

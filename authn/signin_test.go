@@ -1,6 +1,8 @@
 package authn_test
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -177,6 +179,45 @@ func TestBasic(t *testing.T) {
 }
 
 // Somebody whose trial is over signs in and pays; nobody spends.
+func TestM9_APersonWithoutAnAccountSignsInToSeeWhichThereAre(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		ada := h.register(t, "ada@example.com")
+		bob, err := h.accounts.CreateUser(t.Context(), h.db, tenancy.CreateUser{Email: "bob@example.com", Name: "Bob"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.passwords.Set(t.Context(), h.db, authn.SetPassword{User: bob.ID, Actor: userOf(ada), Password: goodPassword}); err != nil {
+			t.Fatal(err)
+		}
+		get := func(set func(r *http.Request)) *httptest.ResponseRecorder {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/accounts", nil)
+			set(r)
+			w := httptest.NewRecorder()
+			h.accounts.Person(h.db, h.passwords.Person(h.db)).ServeHTTP(w, r)
+			return w
+		}
+		basic := func(email, password string) func(*http.Request) {
+			return func(r *http.Request) { r.SetBasicAuth(email, password) }
+		}
+		key := h.issue(t, ada)
+		for what, c := range map[string]struct {
+			set    func(*http.Request)
+			status int
+			body   string
+		}{
+			"who has one":      {basic("ada@example.com", goodPassword), 200, string(ada.Account.ID)},
+			"who has none":     {basic("bob@example.com", goodPassword), 200, `{"accounts":[]}`},
+			"a wrong password": {basic("ada@example.com", "no"), 401, "invalid_credential"},
+			"a key":            {func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+key.Secret) }, 401, "invalid_credential"},
+			"nothing":          {func(*http.Request) {}, 401, "missing_credential"},
+		} {
+			if w := get(c.set); w.Code != c.status || !strings.Contains(w.Body.String(), c.body) {
+				t.Errorf("%s: %d %s", what, w.Code, w.Body)
+			}
+		}
+	})
+}
+
 func TestM6_APersonWhoseTrialIsOverSignsIn(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		r := h.register(t, "ada@example.com")

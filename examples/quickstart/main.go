@@ -122,6 +122,7 @@ func serve(ctx context.Context, db *bun.DB, addr, file string, ahead time.Durati
 	v1 := http.NewServeMux()
 	v1.Handle("/signup", passwords.SignUp(db, keys))
 	v1.Handle("POST /ideas", byKey(ideas(db, tables, ledger)))
+	v1.Handle("GET /accounts", accounts.Person(db, passwords.Person(db))) // which one to name in X-Account-ID
 	v1.Handle("/account", byEither(accounts.Handler(db)))
 	v1.Handle("/account/", byPassword(tenancy.SignIn|tenancy.Pay, accounts.Handler(db))) // members, closing
 	v1.Handle("/account/export", byPassword(tenancy.Export, keeper.Handler(db)))

@@ -29,8 +29,8 @@
 //
 //	mux.Handle("/invitations", entered(inv.Handler(db)))  // a middleware that enters
 //	mux.Handle("/invitations/", entered(inv.Handler(db))) // for tenancy.SignIn
-//	mux.Handle("POST /invitations/peek", inv.Public(db, signedIn))
-//	mux.Handle("POST /invitations/accept", inv.Public(db, signedIn))
+//	mux.Handle("POST /invitations/peek", inv.Public(db, passwords.Person(db)))
+//	mux.Handle("POST /invitations/accept", inv.Public(db, passwords.Person(db)))
 //	mux.Handle("POST /invitations/sign-up", inv.SignUp(db, passwords.Prepare)) // authn's
 //
 // Either way the account must be able to write, its seats are counted under its lock,
