@@ -96,7 +96,9 @@ type ForgetObject struct {
 // later object of the same id is nobody's. The host calls it in the transaction in
 // which it deletes the object, before it touches other rows (see Lock), and has
 // checked that the actor may delete: no right is asked for here. It works whatever
-// the account's status, and writes nothing where nobody holds a role.
+// the account's status, and writes nothing where nobody holds a role. An invitation
+// that is open keeps its roles on the object, for whoever accepts it later: where ids
+// are used again, revoke it.
 //
 // It returns ErrInvalid when the actor is missing or the object cannot be one, and
 // ErrNoAccount.

@@ -44,10 +44,11 @@
 //
 // # What is written
 //
-// Every change goes to the audit log and the outbox by ids alone; the address is in
-// the invitation, and nowhere else, until Purge deletes what is over. The audit log
-// names the inviter as the one who added the member, and the user as the one who
-// accepted.
+// Every verb but Purge writes to the audit log and the outbox, by ids alone; the
+// address is in the invitation, and nowhere else, until Purge deletes what is over. The
+// audit log names the inviter as the one who added the member, and the user as the one
+// who accepted. An invitation that ends with its member's removal, or makes room for a
+// new one when its time is over, has no line of its own.
 //
 // The tables are tenancy's: tenancy.Migrate makes them. All verbs join the caller's
 // transaction as those of tenancy do, lock the account first, and their refusals
