@@ -44,7 +44,8 @@ type Config struct {
 	OnRegister []Hook
 
 	// Loader replaces the tables of this package for a host that keeps accounts in
-	// its own. Then only Enter, Load, Middleware, Refuse and Run are of use.
+	// its own. Then only Enter, Load, Middleware, Refuse, System and Run are of use,
+	// and with a MemberLoader Can, CanUser and Require.
 	Loader Loader
 
 	// MemberLoader finds the roles of a user in an account, for a host with a Loader

@@ -35,6 +35,9 @@ type Admit struct {
 //		},
 //	})
 //
+// A table that package owned keeps is counted through its Tables.For, in a context
+// that has entered the account, or the count is stopped as every other statement.
+//
 // What a plan does not limit is not counted. Adding to what is over its limit, as
 // after a change to a smaller plan, is refused, and nothing is taken away.
 //

@@ -35,8 +35,8 @@ type Change struct {
 // A suspended account stays suspended: what a payment, an expiry or its owner's
 // cancelling makes of it takes effect when an operator resumes it. Only closing
 // ends a suspension otherwise. Where nothing says what the account was before, as
-// after an import, it counts as active. To StatusClosed it does what Close does, and
-// what is closed no Change opens.
+// after an import, it counts as active. To StatusClosed it does what Close does, but
+// nothing to an account that is closed, and what is closed no Change opens.
 //
 // It returns ErrNoAccount, ErrNoPlan (also for a plan that is inactive),
 // ErrTransition for a move that CanMove refuses, ErrForbidden for one who may not

@@ -46,8 +46,9 @@ type Restore struct {
 // over by now is over. Where nothing says what it was, it comes back cancelled. An
 // account that is open stays as it is.
 //
-// It returns ErrTransition from Account.PurgeAt on and for an erased account, ErrForbidden for an actor that
-// is neither operator nor system, and what Change returns.
+// It returns ErrTransition from Account.PurgeAt on and for an erased account,
+// ErrForbidden for an actor that is neither operator nor system, and what Change
+// returns.
 func (a *Accounts) Restore(ctx context.Context, db bun.IDB, r Restore) (Account, error) {
 	return a.step(ctx, db, r.Account, r)
 }

@@ -100,7 +100,7 @@ func (a *Accounts) AddMember(ctx context.Context, db bun.IDB, m AddMember) (Memb
 	if err := line.Validate(); err != nil {
 		return Member{}, err
 	}
-	fact := MemberAdded{User: m.User, Roles: out.Roles, Objects: out.Objects}
+	fact := MemberAdded{User: m.User, Roles: none(out.Roles), Objects: out.Objects}
 	if line.Data, err = json.Marshal(fact); err != nil {
 		return Member{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -96,7 +97,8 @@ type ForgetObject struct {
 // later object of the same id is nobody's. The host calls it in the transaction in
 // which it deletes the object, before it touches other rows (see Lock), and has
 // checked that the actor may delete: no right is asked for here. It works whatever
-// the account's status, and writes nothing where nobody holds a role.
+// the account's status, and writes nothing where nobody holds a role. Invitations that
+// are not used yet lose their roles on it too; one to nothing else is revoked.
 //
 // It returns ErrInvalid when the actor is missing or the object cannot be one, and
 // ErrNoAccount.
@@ -120,10 +122,52 @@ func (a *Accounts) ForgetObject(ctx context.Context, db bun.IDB, f ForgetObject)
 		if err != nil {
 			return err
 		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
+		n, err := res.RowsAffected()
+		if err != nil {
 			return err
 		}
 		line.At = a.now()
+		invited, err := disinvite(ctx, db, f.Account, f.Object, line.At)
+		if err != nil || n == 0 && !invited {
+			return err
+		}
 		return Note(ctx, db, line, fact)
 	})
+}
+
+// disinvite takes an object out of the account's invitations that nobody has used, and
+// reports whether it was in one. The account is locked.
+func disinvite(ctx context.Context, db bun.IDB, account AccountID, o Object, at time.Time) (found bool, err error) {
+	var open []struct{ InvitationID, Roles, Objects string }
+	err = db.NewRaw(`SELECT invitation_id, roles, objects FROM tenancy_invitations
+		WHERE account_id = ? AND accepted_at IS NULL AND revoked_at IS NULL`, account).Scan(ctx, &open)
+	if err != nil {
+		return false, err
+	}
+	for _, i := range open {
+		var (
+			roles    []Role
+			old, now []ObjectRole
+		)
+		if err := errors.Join(json.Unmarshal([]byte(i.Roles), &roles), json.Unmarshal([]byte(i.Objects), &old)); err != nil {
+			return false, fmt.Errorf("invitation %s of account %s: %w", i.InvitationID, account, err)
+		}
+		now = slices.DeleteFunc(slices.Clone(old), func(r ObjectRole) bool { return r.Object == o })
+		if len(now) == len(old) {
+			continue
+		}
+		found = true
+		query, value := "UPDATE tenancy_invitations SET revoked_at = ? WHERE account_id = ? AND invitation_id = ?", any(at)
+		if len(roles)+len(now) > 0 {
+			objects, err := json.Marshal(now)
+			if err != nil {
+				return false, err
+			}
+			query, value = "UPDATE tenancy_invitations SET objects = ? WHERE account_id = ? AND invitation_id = ?", string(objects)
+		}
+		if _, err := db.NewRaw(query, value, account, i.InvitationID).Exec(ctx); err != nil { // sqltext: one of the two above
+			return false, err
+		}
+	}
+	return found, nil
 }

@@ -132,9 +132,7 @@ func (a *Accounts) ownerships(mux *problem.Mux, db *bun.DB) {
 		return nil
 	})
 	mux.Route("POST /account/ownership/accept", func(w http.ResponseWriter, r *http.Request) error {
-		var body struct {
-			Reason string `json:"reason"`
-		}
+		var body reason
 		if err := problem.Decode(w, r, &body); err != nil {
 			return err
 		}

@@ -66,13 +66,13 @@ func (a *Accounts) Register(ctx context.Context, db bun.IDB, r Register) (Regist
 }
 
 func (a *Accounts) cleanRegister(r Register) (_ Register, emailKey string, err error) {
-	if r.Name, err = cleanName(r.Name); err != nil {
+	if r.Name, err = ParseName(r.Name); err != nil {
 		return r, "", err
 	}
-	if r.Email, emailKey, err = cleanEmail(r.Email); err != nil {
+	if r.Email, emailKey, err = ParseEmail(r.Email); err != nil {
 		return r, "", err
 	}
-	if r.Zone, err = cleanZone(r.Zone); err != nil {
+	if r.Zone, err = ParseZone(r.Zone); err != nil {
 		return r, "", err
 	}
 	return r, emailKey, nil

@@ -29,7 +29,9 @@ func CheckText(what, s string, limit int) error {
 	return nil
 }
 
-func cleanName(s string) (string, error) {
+// ParseName checks the name of an account or a person, which may come from outside,
+// and returns it as it is kept: 1 to 200 bytes that show something. ErrInvalid.
+func ParseName(s string) (string, error) {
 	s = strings.TrimSpace(s)
 	if s == "" {
 		return "", fmt.Errorf("%w: the name is missing", ErrInvalid)
@@ -43,10 +45,11 @@ func cleanName(s string) (string, error) {
 // shows reports that r leaves a mark on paper, which a name needs one of.
 func shows(r rune) bool { return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) }
 
-// cleanEmail checks an address as people type it and returns it with the form
-// under which it is unique. Neither letter case nor how an accent was typed (NFC)
-// tells two people apart.
-func cleanEmail(s string) (email, key string, err error) {
+// ParseEmail checks an e-mail address as people type it, which may come from outside,
+// and returns it with the form under which it is unique among users and invitations:
+// neither letter case nor how an accent was typed (NFC) tells two people apart.
+// ErrInvalid.
+func ParseEmail(s string) (email, key string, err error) {
 	typed := strings.TrimSpace(s)
 	s = norm.NFC.String(typed)
 	bad := fmt.Errorf("%w: %q is not an e-mail address", ErrInvalid, s)
@@ -66,10 +69,6 @@ func cleanEmail(s string) (email, key string, err error) {
 	return s, strings.ToLower(s), nil
 }
 
-// ParseEmail checks an e-mail address, which may come from outside, and returns it
-// with the form under which it is unique among users and invitations. ErrInvalid.
-func ParseEmail(s string) (email, key string, err error) { return cleanEmail(s) }
-
 // oddInAddress finds what no mailbox in use has and what makes two addresses look
 // alike or count as one: quotes, the brackets of an address literal, spaces of any
 // kind, invisible characters, and the two letters (U+0130, U+212A) that become
@@ -79,9 +78,10 @@ func oddInAddress(r rune) bool {
 		r > unicode.MaxASCII && unicode.ToLower(r) <= unicode.MaxASCII
 }
 
-// cleanZone checks the name of an IANA time zone. What else the machine's folder
-// of zones holds is refused: its own zone, the variants that count leap seconds.
-func cleanZone(s string) (string, error) {
+// ParseZone checks the name of an IANA time zone, which may come from outside; "" is
+// UTC. What else the machine's folder of zones holds is refused: its own zone, the
+// variants that count leap seconds. ErrInvalid.
+func ParseZone(s string) (string, error) {
 	if s == "" {
 		return "UTC", nil
 	}
@@ -95,11 +95,3 @@ func cleanZone(s string) (string, error) {
 	}
 	return s, nil
 }
-
-// ParseName checks the name of an account or a person, which may come from outside,
-// and returns it as it is kept: 1 to 200 bytes that show something. ErrInvalid.
-func ParseName(s string) (string, error) { return cleanName(s) }
-
-// ParseZone checks the name of an IANA time zone, which may come from outside; "" is
-// UTC. ErrInvalid.
-func ParseZone(s string) (string, error) { return cleanZone(s) }

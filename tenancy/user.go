@@ -46,10 +46,10 @@ func (a *Accounts) CreateUser(ctx context.Context, db bun.IDB, c CreateUser) (Us
 		key string
 		err error
 	)
-	if c.Name, err = cleanName(c.Name); err != nil {
+	if c.Name, err = ParseName(c.Name); err != nil {
 		return User{}, err
 	}
-	if c.Email, key, err = cleanEmail(c.Email); err != nil {
+	if c.Email, key, err = ParseEmail(c.Email); err != nil {
 		return User{}, err
 	}
 	return insertUser(ctx, db, c, key, a.now())
@@ -80,7 +80,7 @@ func (a *Accounts) User(ctx context.Context, db bun.IDB, id UserID) (User, error
 // UserByEmail finds a user by address, whatever its letter case. ErrNoUser: there
 // is none, which also answers what is no address.
 func (a *Accounts) UserByEmail(ctx context.Context, db bun.IDB, email string) (User, error) {
-	_, key, err := cleanEmail(email)
+	_, key, err := ParseEmail(email)
 	if err != nil {
 		return User{}, ErrNoUser
 	}

@@ -434,3 +434,38 @@ func childInvitations() *invitations.Invitations {
 	now := func() time.Time { return t0 }
 	return invitations.New(tenancy.New(tenancy.Config{Now: now}), invitations.Config{Now: now})
 }
+
+// A role on an object that is gone must not come to life on a later one of its id.
+func TestM9_AnInvitationForgetsAnObjectThatIsGone(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		on := func(id string) tenancy.ObjectRole {
+			return tenancy.ObjectRole{Object: tenancy.Object{Kind: "site", ID: id}, Role: tenancy.RoleEditor}
+		}
+		invite := func(email string, roles []tenancy.Role, objects ...tenancy.ObjectRole) invitations.Token {
+			v := h.invitation(email)
+			v.Roles, v.Objects = roles, objects
+			issued, err := h.inv.Invite(t.Context(), h.db, v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return issued.Token
+		}
+		bob, eve, zoe := h.user(t, "bob@example.com"), h.user(t, "eve@example.com"), h.user(t, "zoe@example.com")
+		alone, two, both := invite("bob@example.com", nil, on("1")), invite("eve@example.com", nil, on("1"), on("2")), invite("zoe@example.com", editor, on("1"))
+		forget := tenancy.ForgetObject{Account: h.ada.Account.ID, Object: on("1").Object, Actor: userActor(h.ada.User.ID)}
+		wantErr(t, "forgetting", h.accounts.ForgetObject(t.Context(), h.db, forget), nil)
+		tenancytest.RequireEvent[tenancy.ObjectForgotten](t, h.db, h.ada.Account.ID)
+		h.unchanged(t, "forgetting again", func() {
+			wantErr(t, "forgetting again", h.accounts.ForgetObject(t.Context(), h.db, forget), nil)
+		})
+		wantErr(t, "to nothing else", h.accept(t, alone, bob), invitations.ErrNoInvitation)
+		wantErr(t, "to another one", h.accept(t, two, eve), nil)
+		wantErr(t, "to the account too", h.accept(t, both, zoe), nil)
+		for user, want := range map[tenancy.UserID][]tenancy.ObjectRole{eve: {on("2")}, zoe: nil} {
+			m, err := h.accounts.Member(t.Context(), h.db, h.ada.Account.ID, user)
+			if d := cmp.Diff(want, m.Objects); d != "" || err != nil {
+				t.Errorf("(-want +got):\n%s%v", d, err)
+			}
+		}
+	})
+}

@@ -8,9 +8,9 @@
 // once: the database keeps its SHA-256 hash. It is bound to the account, the address
 // and the roles. An address has one open invitation to an account; of two made at
 // once one is refused with ErrInvited. Resend gives it a new token and a new end, and
-// stops every token before; Revoke ends it, and so does the removal of a member who
-// has not used it. It expires by the clock, Config.Lifetime after it was sent, and no
-// job has to run for that.
+// stops every token before; Revoke ends it, and so do the removal of a member who has
+// not used it and tenancy's ForgetObject, where it is to nothing else. It expires by
+// the clock, Config.Lifetime after it was sent, and no job has to run for that.
 //
 // # Who may invite
 //
@@ -44,10 +44,11 @@
 //
 // # What is written
 //
-// Every change goes to the audit log and the outbox by ids alone; the address is in
-// the invitation, and nowhere else, until Purge deletes what is over. The audit log
-// names the inviter as the one who added the member, and the user as the one who
-// accepted.
+// Every verb but Purge writes to the audit log and the outbox, by ids alone; the
+// address is in the invitation, and nowhere else, until Purge deletes what is over. The
+// audit log names the inviter as the one who added the member, and the user as the one
+// who accepted. An invitation that ends with its member's removal or with its object,
+// or makes room for a new one when its time is over, has no line of its own.
 //
 // The tables are tenancy's: tenancy.Migrate makes them. All verbs join the caller's
 // transaction as those of tenancy do, lock the account first, and their refusals

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -77,8 +78,8 @@ func (p *pass) kept(sql string, postgres bool) error {
 		case t.kind == other && t.text == ")":
 			depth--
 		case depth > 0 || t.kind == other:
-		case clause == "set" && equalFold(t.text, p.table.Account) && (last.text == "," || equalFold(last.text, "set")):
-			return fmt.Errorf("%w: %s: a row never changes its account, not in a hook", ErrForeign, p.table.name)
+		case clause == "set" && strings.EqualFold(t.text, p.table.Account) && (last.text == "," || strings.EqualFold(last.text, "set")):
+			return fmt.Errorf("%w: a row never changes its account, not in a hook", ErrForeign)
 		case t.kind == word:
 			kw := keyword(t.text)
 			switch {

@@ -3,6 +3,7 @@ package owned
 import (
 	"context"
 	"database/sql"
+	"strings"
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/feature"
@@ -73,13 +74,13 @@ func (q *InsertQuery) Value(column, expr string, args ...any) *InsertQuery {
 func (q *InsertQuery) On(s string, args ...any) *InsertQuery {
 	var set func(t, last token, depth int)
 	q.whole(s, args, func(t, last token, depth int) {
-		q.upsert = q.upsert || t.kind == word && equalFold(t.text, "update")
+		q.upsert = q.upsert || t.kind == word && strings.EqualFold(t.text, "update")
 		switch {
 		case set != nil:
 			set(t, last, depth)
-		case t.kind == word && equalFold(t.text, "set") && q.table == nil:
+		case t.kind == word && strings.EqualFold(t.text, "set") && q.table == nil:
 			q.fail(errModelFirst)
-		case t.kind == word && equalFold(t.text, "set"):
+		case t.kind == word && strings.EqualFold(t.text, "set"):
 			set = q.assigns(true)
 		}
 	})

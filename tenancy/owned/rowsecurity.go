@@ -35,8 +35,9 @@ const (
 )
 
 // Secure turns row-level security on for every guarded table and its partitions, with
-// FORCE, so that it holds for the owner too. It runs as the owner, after the migrations and again after
-// any that adds a table; it changes nothing that is so already.
+// FORCE, so that it holds for the owner too. It runs as the owner, after the
+// migrations and again after any that adds a table. It makes the policies anew each
+// time, in one transaction that locks the tables.
 func (t *Tables) Secure(ctx context.Context, owner *bun.DB) error {
 	return t.policies(ctx, owner, func(ctx context.Context, db bun.IDB, tab *table) error {
 		var typ string

@@ -3,14 +3,11 @@ package owned
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/feature"
 	"github.com/uptrace/bun/schema"
 )
-
-func equalFold(a, b string) bool { return strings.EqualFold(a, b) }
 
 // where is a caller's condition, which stands in parentheses of its own beside the
 // account's: an OR in it cannot reach out.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/schema"
@@ -58,10 +59,10 @@ func (w *write) sets(expr string, args ...any) {
 func (w *write) assigns(name bool) func(t, last token, depth int) {
 	return func(t, last token, depth int) {
 		switch {
-		case t.kind == opaque, name && t.kind != other && equalFold(t.text, w.table.Account) && last.text != ".":
-			w.fail(fmt.Errorf("%w: %s: a row never changes its account", ErrForeign, w.table.name))
+		case t.kind == opaque, name && t.kind != other && strings.EqualFold(t.text, w.table.Account) && last.text != ".":
+			w.fail(fmt.Errorf("%w: a row never changes its account", ErrForeign))
 		case depth > 0:
-		case t.kind == word && equalFold(t.text, "where"):
+		case t.kind == word && strings.EqualFold(t.text, "where"):
 			w.fail(errors.New("owned: a condition goes into Where"))
 		case t.kind == other && (t.text == "=" || t.text == ","):
 			name = t.text == ","
@@ -138,7 +139,7 @@ func (t *table) stamp(v reflect.Value, account tenancy.AccountID, early bool) er
 			return t.account.ScanValue(v, string(account))
 		}
 		if got := t.accountOf(v); got != string(account) {
-			return fmt.Errorf("%w: %s", ErrForeign, t.name)
+			return ErrForeign // it is answered to the client, who is told of no tables
 		}
 		return nil
 	}

@@ -16,8 +16,9 @@ import (
 // like that of an account or a person is registered, a lookup or exempt, and every
 // column that the registry names is there; and that no foreign key stands in the way
 // of an erasure, or lets it take rows along that are kept. It returns ErrIncomplete
-// with all that is wrong. Export and Erase ask the same first. For a host's tests, and for its start:
-// a table that was added and not registered is found before it is missed.
+// with all that is wrong. Export and Erase ask the same first. For a host's tests, and
+// for its start: a table that was added and not registered is found before it is
+// missed.
 func (k *Keeper) Complete(ctx context.Context, db bun.IDB) error {
 	_, err := k.resolve(ctx, db)
 	return err
@@ -90,7 +91,7 @@ func (n names) forgotten(all map[string][]column) (wrong []string) {
 		}
 		for _, c := range columns {
 			if n.columns[strings.ToLower(c.Name)] {
-				wrong = append(wrong, fmt.Sprintf("the table %s has a column %s and is not registered: name it in owned.Config.Tables, or in Config.Exempt if nothing in it is an account's or a person's", c.TableName, c.Name))
+				wrong = append(wrong, fmt.Sprintf("the table %s has a column %s and is not registered: name it in owned.Config.Tables, where those of this library come from Tables of each package, or in Config.Exempt if nothing in it is an account's or a person's", c.TableName, c.Name))
 				break
 			}
 		}

@@ -14,8 +14,8 @@ import (
 
 // Handler serves an account's export to itself, behind a middleware that enters it
 // for tenancy.Export. Everything that the account owns is in it, so it takes
-// tenancy.PermAccountManage. The archive is put
-// together in the system's folder for temporary files first.
+// tenancy.PermAccountManage. The archive is put together in the system's folder for
+// temporary files first.
 //
 //	GET /account/export?reason=…
 func (k *Keeper) Handler(db *bun.DB) http.Handler {

@@ -44,7 +44,8 @@ type Keeper struct {
 
 // New makes a Keeper of the tables, to which Tables and the functions of that name in
 // the other packages add the library's own. The tables must be bound to the database
-// by owned.Tables.Bind; every method returns owned.ErrUnbound otherwise.
+// by owned.Tables.Bind; what reads rows or deletes them returns owned.ErrUnbound
+// otherwise.
 func New(accounts *tenancy.Accounts, tables *owned.Tables, cfg Config) *Keeper {
 	if cfg.RowRetention <= 0 {
 		cfg.RowRetention = DefaultRowRetention
