@@ -57,8 +57,8 @@ func (r Restore) line() Audit {
 	return Audit{Account: r.Account, Actor: r.Actor, Action: "tenancy.restore", Reason: r.Reason}
 }
 
-// Erased says of a closed account that its personal data is gone.
-type Erased struct {
+// MarkErased says of a closed account that its personal data is gone.
+type MarkErased struct {
 	Account AccountID
 	Actor   Actor
 	Reason  string
@@ -73,11 +73,11 @@ type Erased struct {
 // The system may from Account.PurgeAt on, which Closed lists; an operator, who has
 // been asked to, also earlier. It returns ErrTransition before that and for an
 // account that is not closed, ErrForbidden for other actors, and what Change returns.
-func (a *Accounts) MarkErased(ctx context.Context, db bun.IDB, e Erased) (Account, error) {
+func (a *Accounts) MarkErased(ctx context.Context, db bun.IDB, e MarkErased) (Account, error) {
 	return a.step(ctx, db, e.Account, e)
 }
 
-func (e Erased) line() Audit {
+func (e MarkErased) line() Audit {
 	return Audit{Account: e.Account, Actor: e.Actor, Action: "tenancy.erase", Reason: e.Reason}
 }
 

@@ -140,7 +140,7 @@ func TestM13_Close_IsForTheOwnerAndForWhoRunsTheService(t *testing.T) {
 			return tenancy.Change{Account: id, Status: tenancy.StatusClosed, Actor: actor}
 		}
 		restoring := func(actor tenancy.Actor) tenancy.Step { return tenancy.Restore{Account: id, Actor: actor} }
-		erasing := func(actor tenancy.Actor) tenancy.Step { return tenancy.Erased{Account: id, Actor: actor} }
+		erasing := func(actor tenancy.Actor) tenancy.Step { return tenancy.MarkErased{Account: id, Actor: actor} }
 		refused("closing", closing, changing)
 		for _, actor := range []tenancy.Actor{ownerOf(r), operator, system} {
 			for _, step := range []func(tenancy.Actor) tenancy.Step{closing, changing} {
@@ -218,7 +218,7 @@ func TestM13_Close_OfAnOlderVersionWaitsUntilItIsClosedAnew(t *testing.T) {
 			}
 			return len(list)
 		}
-		_, err := accounts.MarkErased(t.Context(), db, tenancy.Erased{Account: id, Actor: system})
+		_, err := accounts.MarkErased(t.Context(), db, tenancy.MarkErased{Account: id, Actor: system})
 		wantErr(t, "erased by a job", err, tenancy.ErrTransition)
 		if due() != 0 {
 			t.Error("it is due")
@@ -253,7 +253,7 @@ func TestM13_MarkErased_IsTheEnd(t *testing.T) {
 		}
 		id := r.Account.ID
 		erase := func(actor tenancy.Actor) (tenancy.Account, error) {
-			return accounts.MarkErased(t.Context(), db, tenancy.Erased{Account: id, Actor: actor, Reason: "article 17"})
+			return accounts.MarkErased(t.Context(), db, tenancy.MarkErased{Account: id, Actor: actor, Reason: "article 17"})
 		}
 		for _, actor := range []tenancy.Actor{operator, system} {
 			_, err := erase(actor)
@@ -301,7 +301,7 @@ func TestM13_MarkErased_IsTheEnd(t *testing.T) {
 		if _, err := accounts.Close(t.Context(), db, tenancy.Close{Account: other, Actor: operator}); err != nil {
 			t.Fatal(err)
 		}
-		if a, err := accounts.MarkErased(t.Context(), db, tenancy.Erased{Account: other, Actor: operator}); err != nil || a.Status != tenancy.StatusErased {
+		if a, err := accounts.MarkErased(t.Context(), db, tenancy.MarkErased{Account: other, Actor: operator}); err != nil || a.Status != tenancy.StatusErased {
 			t.Errorf("%+v, %v", a, err)
 		}
 	})
@@ -320,9 +320,9 @@ func TestM13_MarkErased_JoinsTheTransaction(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = accounts.MarkErased(t.Context(), tx, tenancy.Erased{Account: id, Actor: system}) // a refusal leaves it usable
+		_, err = accounts.MarkErased(t.Context(), tx, tenancy.MarkErased{Account: id, Actor: system}) // a refusal leaves it usable
 		wantErr(t, "too early", err, tenancy.ErrTransition)
-		if a, err := accounts.MarkErased(t.Context(), tx, tenancy.Erased{Account: id, Actor: operator}); err != nil || a.Status != tenancy.StatusErased {
+		if a, err := accounts.MarkErased(t.Context(), tx, tenancy.MarkErased{Account: id, Actor: operator}); err != nil || a.Status != tenancy.StatusErased {
 			t.Errorf("%+v, %v", a, err)
 		}
 		if err := tx.Rollback(); err != nil {
@@ -401,7 +401,7 @@ func TestM13_RestoreAndMarkErasedAtOnceDoOneOfTheTwo(t *testing.T) {
 			if i == 0 {
 				_, err = accounts.Restore(t.Context(), db, tenancy.Restore{Account: id, Actor: operator})
 			} else {
-				_, err = accounts.MarkErased(t.Context(), db, tenancy.Erased{Account: id, Actor: operator})
+				_, err = accounts.MarkErased(t.Context(), db, tenancy.MarkErased{Account: id, Actor: operator})
 			}
 			return err
 		})

@@ -22,7 +22,7 @@ var moves = map[Status][]Status{
 // this kind.
 func CanMove(from, to Status) bool { return slices.Contains(moves[from], to) }
 
-// step is what moves an account on: Change, Suspend, Resume, Close, Restore, Erased.
+// step is what moves an account on: Change, Suspend, Resume, Close, Restore, MarkErased.
 type step interface {
 	// line begins the step's line of the audit log.
 	line() Audit
@@ -44,7 +44,7 @@ func next(acc Account, s step, at time.Time, retention time.Duration) (Account, 
 		err = acc.close(s.Actor, at, retention)
 	case Restore:
 		err = acc.restore(s.Actor, at)
-	case Erased:
+	case MarkErased:
 		err = acc.erase(s.Actor, at)
 	default:
 		err = fmt.Errorf("tenancy: %T is no step of an account's life", s)

@@ -82,7 +82,7 @@ func (l lived) step(account tenancy.Account, now time.Time, reason string) tenan
 	case "restore":
 		return tenancy.Restore{Account: account.ID, Actor: who, Reason: reason}
 	default:
-		return tenancy.Erased{Account: account.ID, Actor: who, Reason: reason}
+		return tenancy.MarkErased{Account: account.ID, Actor: who, Reason: reason}
 	}
 }
 
@@ -420,7 +420,7 @@ func take(t *testing.T, db bun.IDB, accounts *tenancy.Accounts, step tenancy.Ste
 		return accounts.Close(t.Context(), db, s)
 	case tenancy.Restore:
 		return accounts.Restore(t.Context(), db, s)
-	case tenancy.Erased:
+	case tenancy.MarkErased:
 		return accounts.MarkErased(t.Context(), db, s)
 	}
 	t.Fatalf("%T", step)

@@ -166,7 +166,7 @@ func (k *Keeper) finish(ctx context.Context, db bun.IDB, account tenancy.Account
 	if err := bury(ctx, db, Tombstone{Account: account.ID, ErasedAt: report.At, Persons: report.Persons}); err != nil {
 		return err
 	}
-	_, err := k.accounts.MarkErased(ctx, db, tenancy.Erased{Account: account.ID, Actor: line.Actor, Reason: line.Reason})
+	_, err := k.accounts.MarkErased(ctx, db, tenancy.MarkErased{Account: account.ID, Actor: line.Actor, Reason: line.Reason})
 	if err != nil {
 		return err
 	}
