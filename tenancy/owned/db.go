@@ -142,6 +142,8 @@ func (d *DB) RunInTx(ctx context.Context, fn func(ctx context.Context, db *DB) e
 	})
 }
 
+func (d *DB) isPostgres() bool { return d.b != nil && d.b.postgres }
+
 // conn is where queries run, or nil for the pool.
 func (d *DB) conn() bun.IConn {
 	if _, pool := d.idb.(*bun.DB); pool {

@@ -3,6 +3,7 @@ package owned
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"strings"
 
 	"github.com/uptrace/bun"
@@ -162,13 +163,5 @@ func (q *InsertQuery) ready(ctx context.Context) (context.Context, error) {
 }
 
 func without(columns []string, name string) []string {
-	out := make([]string, 0, len(columns))
-	for _, c := range columns {
-		if c != name {
-			out = append(out, c)
-		}
-	}
-	return out
+	return slices.DeleteFunc(slices.Clone(columns), func(c string) bool { return c == name })
 }
-
-func (d *DB) isPostgres() bool { return d.b != nil && d.b.postgres }

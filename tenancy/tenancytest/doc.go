@@ -29,6 +29,9 @@
 //
 // RequireEvent and RequireAudit then look at what a call has written.
 //
+// The database is a SQLite file in the test's own folder, opened as a host is told
+// to open its own; a test that depends on PostgreSQL opens that itself.
+//
 // # The leak kit
 //
 // Run proves that the host's own tables keep their accounts apart. It is one test, of
@@ -54,7 +57,4 @@
 // CHECK or an enum wants something else, an example row says what; an example of a
 // model that belongs to no account serves the tables that refer to it. A host that
 // runs on PostgreSQL runs the kit there: run it on both where both are served.
-//
-// The database is a SQLite file in the test's own folder, opened as a host is told
-// to open its own; a test that depends on PostgreSQL opens that itself.
 package tenancytest
