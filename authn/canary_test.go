@@ -56,7 +56,7 @@ func TestSecrets_ShowNowhere(t *testing.T) {
 			spill(&out, c)
 			spill(&out, &c)
 			spill(&out, struct{ C authn.Credential }{c})
-			ctx, err := authn.Enter(t.Context(), h.db, h.accounts, tenancy.MintKeys, c, keys)
+			ctx, err := authn.NewGuard(h.accounts, authn.GuardConfig{}, keys).Enter(t.Context(), h.db, c, tenancy.MintKeys)
 			fmt.Fprintf(&out, "%v %v\n", ctx, err)
 		}
 		for _, password := range []string{goodPassword, "CANARYpassword", "CANARYCANARY"} {
@@ -80,7 +80,7 @@ func TestSecrets_ShowNowhere(t *testing.T) {
 			_, err := keys.Verify(t.Context(), h.db, key, tenancy.MintKeys)
 			spill(&out, err)
 			for _, header := range [][]string{{"X-API-Key", key}, {"Authorization", "Bearer " + key}, {"Authorization", key}, {"Authorization", basic(key, key)}} {
-				w := serve(authn.Middleware(h.db, h.accounts, tenancy.MintKeys, keys, h.passwords)(whoami), request("GET", "/", "", header...))
+				w := serve(authn.NewGuard(h.accounts, authn.GuardConfig{}, keys, h.passwords).Middleware(h.db, tenancy.MintKeys)(whoami), request("GET", "/", "", header...))
 				fmt.Fprintln(&out, w.Code, w.Header(), w.Body)
 			}
 		}

@@ -6,10 +6,12 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/uptrace/bun"
 
+	"github.com/quitrent/quitrent/internal/clientaddr"
 	"github.com/quitrent/quitrent/tenancy"
 )
 
@@ -23,8 +25,11 @@ type Credential struct {
 	// 11.4).
 	Value string `json:"-"`
 	// Account is the one wanted; "" names none. A user of several names one. A key
-	// has one account: with another one named here, Enter refuses it.
+	// has one account: with another one named here, a Guard refuses it.
 	Account tenancy.AccountID
+	// Addr is the network address of the client. Without one, a key that is bound to
+	// addresses opens nothing.
+	Addr netip.Addr
 }
 
 // The schemes that this package knows.
@@ -50,11 +55,8 @@ func (c Credential) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.Str
 func (c Credential) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // Principal is whom a credential belongs to and which account it acts for. That
-// account has not been validated yet: Enter does it.
-type Principal struct {
-	Account tenancy.AccountID
-	Actor   tenancy.Actor
-}
+// account has not been validated yet: a Guard does it.
+type Principal = tenancy.Principal
 
 // Authenticator knows credentials of one kind.
 type Authenticator interface {
@@ -67,8 +69,17 @@ type Authenticator interface {
 // WWW-Authenticate (RFC 9110, section 11.6.1) on a 401.
 type Challenger interface{ Challenge() string }
 
+// Reader is an Authenticator whose credential comes in elsewhere than in a header of
+// its own: a session, in a cookie.
+type Reader interface {
+	// Read finds the credential in r, and nothing else: the database is asked by
+	// Authenticate. It returns ErrNoCredential where there is none.
+	Read(r *http.Request) (Credential, error)
+}
+
 // FromRequest reads the one credential of r: Authorization, or a key in X-API-Key,
-// which counts as a bearer token. The account wanted is the one in X-Account-ID.
+// which counts as a bearer token. The account wanted is the one in X-Account-ID, the
+// address that of the peer.
 //
 // It returns ErrNoCredential, ErrBadCredential for one without the form of RFC 9110
 // and for two that differ, since it would be a matter of chance who the caller is,
@@ -78,19 +89,25 @@ func FromRequest(r *http.Request) (Credential, error) {
 	if err != nil {
 		return Credential{}, err
 	}
-	switch ids := r.Header.Values("X-Account-ID"); {
-	case len(ids) > 1:
-		err = fmt.Errorf("%w: X-Account-ID names one account", tenancy.ErrInvalid)
-	case len(ids) == 1:
-		c.Account, err = tenancy.ParseAccountID(ids[0])
-	}
-	if err != nil {
+	c.Addr = clientaddr.Of(r, nil)
+	if c.Account, err = wanted(r.Header); err != nil {
 		return Credential{}, err
 	}
 	return c, nil
 }
 
-// fromHeader is FromRequest without the account.
+// wanted is the account that a request names.
+func wanted(h http.Header) (tenancy.AccountID, error) {
+	switch ids := h.Values("X-Account-ID"); {
+	case len(ids) > 1:
+		return "", fmt.Errorf("%w: X-Account-ID names one account", tenancy.ErrInvalid)
+	case len(ids) == 1:
+		return tenancy.ParseAccountID(ids[0])
+	}
+	return "", nil
+}
+
+// fromHeader is FromRequest without the account and the address.
 func fromHeader(h http.Header) (c Credential, err error) {
 	auth, key := h.Values("Authorization"), h.Values("X-API-Key")
 	if len(auth) > 1 || len(key) > 1 {

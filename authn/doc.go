@@ -16,14 +16,14 @@
 //	mux.Handle("/keys", passwords.Middleware(db, tenancy.SignIn)(keys.Handler(db)))
 //	mux.Handle("/keys/{id}", passwords.Middleware(db, tenancy.SignIn)(keys.Handler(db)))
 //
-// Middleware takes any number of Authenticators, asked in order. A request carries
+// A Guard takes any number of Authenticators, asked in order. A request carries
 // one credential: in Authorization, or a key in X-API-Key; two that differ are
 // refused. An authenticator that does not know its kind says ErrNoCredential, and
 // the next one is asked; any other error is final.
 //
-// Middleware is a thin face: FromRequest makes a Credential of a request, and Enter
-// does the rest. Where calls come in by gRPC, a socket or a queue, make the
-// Credential of what they carry and call Enter, or Keys.Verify with a key.
+// Its Middleware is a thin face: FromRequest makes a Credential of a request, and
+// Enter does the rest. Where calls come in by gRPC, a socket or a queue, make the
+// Credential of what they carry and call Check or Enter, or Keys.Verify with a key.
 //
 // Somebody who belongs to several accounts names one, in X-Account-ID or in
 // Credential.Account: without it the answer is tenancy.ErrWhichAccount (409), and

@@ -107,7 +107,7 @@ func ExamplePasswords() {
 }
 
 // A worker gets calls from a queue. Each one carries a key, and there is no request.
-func ExampleEnter() {
+func ExampleGuard_Enter() {
 	ctx := context.Background()
 	accounts := tenancy.New(tenancy.Config{})
 	db, closeDB := exampleDB(ctx, accounts)
@@ -130,7 +130,7 @@ func ExampleEnter() {
 		if key != "" {
 			c = authn.Credential{Scheme: "bearer", Value: key}
 		}
-		entered, err := authn.Enter(ctx, db, accounts, tenancy.Spend, c, keys, passwords)
+		entered, err := authn.NewGuard(accounts, authn.GuardConfig{}, keys, passwords).Enter(ctx, db, c, tenancy.Spend)
 		if err != nil {
 			fmt.Println(c, "refused:", err)
 			continue

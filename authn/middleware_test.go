@@ -63,7 +63,7 @@ func TestMiddleware_OneCredentialARequest(t *testing.T) {
 		ada, bob := h.register(t, "ada@example.com"), h.register(t, "bob@example.com")
 		a, b := h.issue(t, ada).Secret, h.issue(t, bob).Secret
 		person := basic("ada@example.com", goodPassword)
-		server := authn.Middleware(h.db, h.accounts, 0, h.keys, h.passwords)(whoami)
+		server := authn.NewGuard(h.accounts, authn.GuardConfig{}, h.keys, h.passwords).Middleware(h.db, 0)(whoami)
 		for what, c := range map[string]struct {
 			headers []string
 			status  int
@@ -143,7 +143,7 @@ func TestMiddleware_RefusalsGoToOnError(t *testing.T) {
 	}
 	passwords := authn.NewPasswords(accounts, authn.PasswordConfig{OnError: teapot})
 	for what, server := range map[string]http.Handler{
-		"the package": authn.Middleware(nil, accounts, 0)(whoami),
+		"the package": authn.NewGuard(accounts, authn.GuardConfig{}).Middleware(nil, 0)(whoami),
 		"keys":        keys.Middleware(nil, 0)(whoami),
 		"passwords":   passwords.Middleware(nil, 0)(whoami),
 		"sign-up":     passwords.SignUp(nil, nil),
@@ -169,7 +169,7 @@ func TestMiddleware_WhoKnowsTheCredentialDecides(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		server := authn.Middleware(h.db, h.accounts, 0, test, h.keys, never{t})(whoami)
+		server := authn.NewGuard(h.accounts, authn.GuardConfig{}, test, h.keys, never{t}).Middleware(h.db, 0)(whoami)
 		for _, c := range []struct {
 			key  string
 			want int
@@ -184,7 +184,7 @@ func TestMiddleware_WhoKnowsTheCredentialDecides(t *testing.T) {
 func TestMiddleware_TheDatabaseAwayIs503(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		key := h.issue(t, h.register(t, "ada@example.com")).Secret
-		server := authn.Middleware(h.db, h.accounts, 0, h.keys, h.passwords)(whoami)
+		server := authn.NewGuard(h.accounts, authn.GuardConfig{}, h.keys, h.passwords).Middleware(h.db, 0)(whoami)
 		_ = h.db.Close()
 		for _, credential := range []string{"Bearer " + key, basic("ada@example.com", goodPassword)} {
 			w := serve(server, request("GET", "/", "", "Authorization", credential))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/uptrace/bun"
 )
@@ -14,21 +15,35 @@ import (
 // A user may do what the roles hold that the user has on the account, and on an
 // object also what the roles on that object hold. They are read anew each time, in
 // one statement, so a demotion counts from its commit on; who is no member any more
-// may do nothing. An operator and the system may do everything. An API key may do
-// nothing that takes a permission: keys have no rights of their own, and a route
-// that takes keys asks for a Capability.
+// may do nothing. An operator and the system may do everything. An API key, and a token,
+// may do what is among its scopes and its maker may do now: see Delegation.
 //
 // A permission that no role names is held by no user. An object is not looked for:
 // that it belongs to the account is for the host to check.
 func (a *Accounts) Can(ctx context.Context, db bun.IDB, p Permission, on ...Object) error {
 	s := From(ctx)
-	switch s.Actor.Kind {
-	case ActorOperator, ActorSystem:
+	switch {
+	case s.Delegation != nil:
+		return a.canDelegate(ctx, db, s, p, on)
+	case s.Actor.Kind == ActorOperator, s.Actor.Kind == ActorSystem:
 		return nil
-	case ActorUser:
+	case s.Actor.Kind == ActorUser:
 		return a.CanUser(ctx, db, s.Account, UserID(s.Actor.ID), p, on...)
 	}
 	return ErrForbidden
+}
+
+// canDelegate is Can for a key or a token: both must hold p, the scopes and whose
+// rights they narrow.
+func (a *Accounts) canDelegate(ctx context.Context, db bun.IDB, s Scope, p Permission, on []Object) error {
+	d := s.Delegation
+	if !slices.Contains(d.Scopes, p) && !slices.Contains(d.Scopes, AllScopes) {
+		return fmt.Errorf("%w: it needs the scope %s", ErrForbidden, p)
+	}
+	if d.User == "" {
+		return nil
+	}
+	return a.CanUser(ctx, db, s.Account, d.User, p, on...)
 }
 
 // CanUser is Can for a user of an account that no context has entered, such as the

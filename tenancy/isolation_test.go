@@ -70,6 +70,7 @@ func TestM11_OwnTablesAreKeptApart(t *testing.T) {
 		want := dbtest.Named(db, models,
 			"tenancy_plans", "tenancy_users", "tenancy_leases",
 			"tenancy_invitation_tokens", // finds the account of an invitation
+			"tenancy_changes",           // accounts, users and plans, by name
 			"tenancy_tombstones")        // of accounts that are no more: operators read it
 		if d := cmp.Diff(want, dbtest.Tables(t, db, "tenancy_")); d != "" {
 			t.Errorf("the tables of the package (-named in this test +there):\n%s", d)

@@ -33,6 +33,10 @@ type Scope struct {
 	Plan       Plan
 	Actor      Actor
 	Capability Capability
+	// Delegation is on whose rights the actor acts; nil: on its own.
+	Delegation *Delegation
+	// Env is the environment of the credential, if it has one: "live", "test".
+	Env string
 }
 
 type scopeKey struct{}
@@ -67,24 +71,7 @@ func Lookup(ctx context.Context) (Scope, bool) {
 // than Use, and ErrInvalid for an actor without kind or id. Nothing is cached: a
 // suspension counts from its commit on.
 func (a *Accounts) Enter(ctx context.Context, db bun.IDB, id AccountID, actor Actor, need Capability) (context.Context, error) {
-	if need == 0 {
-		need = Use
-	}
-	if err := actor.validate(); err != nil {
-		return nil, err
-	}
-	state, plan, err := a.Load(ctx, db, id)
-	if err != nil {
-		return nil, err
-	}
-	if err = Check(state, plan, a.now(), need); actor.Kind == ActorKey && need&^Use != 0 {
-		err = ErrForbidden
-	}
-	recognise(ctx, id, err == nil) // also who is refused: the credential was right
-	if err != nil {
-		return nil, err
-	}
-	return context.WithValue(ctx, scopeKey{}, &Scope{Account: id, State: state, Plan: plan, Actor: actor, Capability: need}), nil
+	return a.EnterAs(ctx, db, Principal{Account: id, Actor: actor}, need)
 }
 
 // Load reads what Check needs to know of an account, from Config.Loader if there is

@@ -3,7 +3,8 @@ package throttle
 import (
 	"net/http"
 	"net/netip"
-	"strings"
+
+	"github.com/quitrent/quitrent/internal/clientaddr"
 )
 
 // ClientAddr is the network address a request comes from: the peer's, unless the
@@ -15,70 +16,4 @@ import (
 //
 // IPv4 in IPv6 comes out as IPv4, and zones are dropped. The result is the zero
 // Addr when the peer has no address, as on a Unix socket.
-func ClientAddr(r *http.Request, trusted []netip.Prefix) netip.Addr {
-	addr, ok := parseAddr(r.RemoteAddr)
-	if !ok || !contains(trusted, addr) {
-		return addr
-	}
-	lists := r.Header.Values("X-Forwarded-For")
-	for i := len(lists) - 1; i >= 0; i-- {
-		for rest, more := lists[i], true; more; {
-			var entry string
-			if comma := strings.LastIndexByte(rest, ','); comma >= 0 {
-				rest, entry = rest[:comma], rest[comma+1:]
-			} else {
-				entry, more = rest, false
-			}
-			hop, ok := parseAddr(strings.Trim(entry, " \t"))
-			if !ok {
-				return addr
-			}
-			addr = hop
-			if !contains(trusted, addr) {
-				return addr
-			}
-		}
-	}
-	return addr
-}
-
-// parseAddr reads an address with or without a port.
-func parseAddr(s string) (netip.Addr, bool) {
-	addr, err := netip.ParseAddr(s)
-	if err != nil {
-		ap, err := netip.ParseAddrPort(s)
-		if err != nil {
-			return netip.Addr{}, false
-		}
-		addr = ap.Addr()
-	}
-	return addr.WithZone("").Unmap(), true
-}
-
-func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
-	for _, p := range prefixes {
-		if p.Addr().Is4In6() && p.Bits() >= 96 {
-			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96) // addr is unmapped too
-		}
-		if p.Contains(addr) {
-			return true
-		}
-	}
-	return false
-}
-
-// addressKey is an address as 16 bytes, IPv6 cut to its /64.
-type addressKey [16]byte
-
-// keyOf is the bucket of addr. The zero Addr has one of its own: no IPv6 key has a
-// last byte.
-func keyOf(addr netip.Addr) addressKey {
-	if !addr.IsValid() {
-		return addressKey{15: 1}
-	}
-	key := addressKey(addr.As16())
-	if addr.Is6() {
-		clear(key[8:])
-	}
-	return key
-}
+func ClientAddr(r *http.Request, trusted []netip.Prefix) netip.Addr { return clientaddr.Of(r, trusted) }

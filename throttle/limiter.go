@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/quitrent/quitrent/internal/clientaddr"
 	"github.com/quitrent/quitrent/internal/problem"
 	"github.com/quitrent/quitrent/tenancy"
 )
@@ -40,7 +41,7 @@ type Limiter struct {
 	// A table for each, so that keys which strangers choose cannot push out others.
 	keys       *table[string]
 	accounts   *table[tenancy.AccountID]
-	addresses  *table[addressKey]
+	addresses  *table[clientaddr.Key]
 	refused    *table[uint64]            // credentials that are right, of accounts that are refused
 	turnedAway *table[tenancy.AccountID] // and those accounts
 }
@@ -62,7 +63,7 @@ func New(cfg Config) *Limiter {
 		cfg:        cfg,
 		keys:       newTable[string](cfg.MaxKeys),
 		accounts:   newTable[tenancy.AccountID](cfg.MaxKeys),
-		addresses:  newTable[addressKey](cfg.MaxKeys),
+		addresses:  newTable[clientaddr.Key](cfg.MaxKeys),
 		refused:    newTable[uint64](cfg.MaxKeys),
 		turnedAway: newTable[tenancy.AccountID](cfg.MaxKeys),
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/quitrent/quitrent/internal/clientaddr"
 	"github.com/quitrent/quitrent/tenancy"
 )
 
@@ -58,7 +59,7 @@ func (l *Limiter) ByAddress(trusted []netip.Prefix) func(http.Handler) http.Hand
 	trusted = slices.Clone(trusted)
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			key := keyOf(ClientAddr(r, trusted))
+			key := clientaddr.KeyOf(ClientAddr(r, trusted))
 			credential, shown := credentialOf(r)
 			if shown {
 				if d := l.refused.take(l.cfg.Now(), credential, l.cfg.Address, 0); !d.Allowed {
@@ -95,7 +96,7 @@ func (l *Limiter) ByAddress(trusted []netip.Prefix) func(http.Handler) http.Hand
 
 // begin lets a request in: to be settled later where it shows a credential, and for a
 // token at once where it shows none.
-func (l *Limiter) begin(key addressKey, shown bool) Decision {
+func (l *Limiter) begin(key clientaddr.Key, shown bool) Decision {
 	if shown {
 		return l.addresses.admit(l.cfg.Now(), key, l.cfg.Address)
 	}
@@ -103,7 +104,7 @@ func (l *Limiter) begin(key addressKey, shown bool) Decision {
 }
 
 // settle ends what begin began: who failed has paid for it.
-func (l *Limiter) settle(key addressKey, shown, failed bool) {
+func (l *Limiter) settle(key clientaddr.Key, shown, failed bool) {
 	switch {
 	case shown:
 		l.addresses.settle(l.cfg.Now(), key, l.cfg.Address, failed)

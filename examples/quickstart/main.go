@@ -117,7 +117,7 @@ func serve(ctx context.Context, db *bun.DB, addr, file string, ahead time.Durati
 		return passwords.Middleware(db, need)(limiter.Middleware(h))
 	}
 	byEither := func(h http.Handler) http.Handler {
-		return authn.Middleware(db, accounts, tenancy.Read, keys, passwords)(limiter.Middleware(h))
+		return authn.NewGuard(accounts, authn.GuardConfig{}, keys, passwords).Middleware(db, tenancy.Read)(limiter.Middleware(h))
 	}
 	v1 := http.NewServeMux()
 	v1.Handle("/signup", passwords.SignUp(db, keys))

@@ -1,4 +1,4 @@
-package throttle
+package clientaddr
 
 import (
 	"net/http"
@@ -13,7 +13,7 @@ var proxies = []netip.Prefix{
 	netip.MustParsePrefix("::ffff:172.16.0.0/108"),
 }
 
-func TestClientAddr(t *testing.T) {
+func TestOf(t *testing.T) {
 	for _, tc := range []struct {
 		peer string
 		list []string
@@ -53,28 +53,28 @@ func TestClientAddr(t *testing.T) {
 		{"10.0.0.1:80", []string{"0192.0.2.9"}, "10.0.0.1"},
 	} {
 		r := &http.Request{RemoteAddr: tc.peer, Header: http.Header{"X-Forwarded-For": tc.list}}
-		if got := ClientAddr(r, proxies).String(); got != tc.want {
+		if got := Of(r, proxies).String(); got != tc.want {
 			t.Errorf("peer %q, X-Forwarded-For %q: %s, want %s", tc.peer, tc.list, got, tc.want)
 		}
-		if got, want := ClientAddr(r, nil), ClientAddr(&http.Request{RemoteAddr: tc.peer}, nil); got != want {
+		if got, want := Of(r, nil), Of(&http.Request{RemoteAddr: tc.peer}, nil); got != want {
 			t.Errorf("peer %q, X-Forwarded-For %q: %s though no proxy is trusted", tc.peer, tc.list, got)
 		}
 	}
 }
 
-func FuzzClientAddr(f *testing.F) {
+func FuzzOf(f *testing.F) {
 	f.Add("192.0.2.1:80", "198.51.100.1", "203.0.113.1")
 	f.Add("10.0.0.1:80", "198.51.100.1, 10.0.0.2", "203.0.113.1,unknown,10.0.0.3:1")
 	f.Add("[2001:db8:ffff::1]:80", "::ffff:10.0.0.1, fe80::1%a", ",")
 	f.Add("@", "", " ,, ")
 	f.Fuzz(func(t *testing.T, peer, first, second string) {
 		r := &http.Request{RemoteAddr: peer, Header: http.Header{"X-Forwarded-For": {first, second}}}
-		got := ClientAddr(r, proxies)
-		alone := ClientAddr(&http.Request{RemoteAddr: peer}, nil)
+		got := Of(r, proxies)
+		alone := Of(&http.Request{RemoteAddr: peer}, nil)
 		if got.Zone() != "" || got.Is4In6() {
 			t.Fatalf("%v has a zone or is IPv4 in IPv6", got)
 		}
-		if !contains(proxies, alone) && got != alone {
+		if !Contains(proxies, alone) && got != alone {
 			t.Fatalf("%v though the peer %v is no proxy", got, alone)
 		}
 		if got.IsValid() != alone.IsValid() {
@@ -84,12 +84,12 @@ func FuzzClientAddr(f *testing.F) {
 		// once that list holds an address that is not a proxy's.
 		forged := &http.Request{RemoteAddr: peer, Header: http.Header{"X-Forwarded-For": {"198.51.100.7", "198.51.100.8, 192.0.2.1", second}}}
 		honest := &http.Request{RemoteAddr: peer, Header: http.Header{"X-Forwarded-For": {first + ", 192.0.2.1", second}}}
-		if a, b := ClientAddr(forged, proxies), ClientAddr(honest, proxies); a != b {
+		if a, b := Of(forged, proxies), Of(honest, proxies); a != b {
 			t.Fatalf("%v, and %v with another start of the list", a, b)
 		}
 		// Several headers are one list.
 		joined := &http.Request{RemoteAddr: peer, Header: http.Header{"X-Forwarded-For": {strings.Join([]string{first, second}, ",")}}}
-		if a := ClientAddr(joined, proxies); a != got {
+		if a := Of(joined, proxies); a != got {
 			t.Fatalf("%v in one header, %v in two", a, got)
 		}
 	})

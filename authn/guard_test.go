@@ -46,7 +46,7 @@ func TestM12_EnterNeedsNoTransport(t *testing.T) {
 			"a password, no account's id":  {shown(person, "\x00\xff"), 0, tenancy.Actor{}, tenancy.ErrNoAccount},
 			"a wrong password":             {shown(basic("ada@example.com", "wrong password"), ada.Account.ID), 0, tenancy.Actor{}, authn.ErrBadCredential},
 		} {
-			ctx, err := authn.Enter(t.Context(), h.db, h.accounts, c.need, c.credential, h.keys, h.passwords)
+			ctx, err := authn.NewGuard(h.accounts, authn.GuardConfig{}, h.keys, h.passwords).Enter(t.Context(), h.db, c.credential, c.need)
 			wantErr(t, what, err, c.err)
 			if c.err != nil {
 				if ctx != nil {
@@ -62,7 +62,7 @@ func TestM12_EnterNeedsNoTransport(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, c := range []authn.Credential{shown("Bearer "+key.Secret, ""), shown(person, "")} {
-			_, err := authn.Enter(t.Context(), h.db, h.accounts, 0, c, h.keys, h.passwords)
+			_, err := authn.NewGuard(h.accounts, authn.GuardConfig{}, h.keys, h.passwords).Enter(t.Context(), h.db, c, 0)
 			wantErr(t, "a suspended account", err, tenancy.ErrSuspended)
 		}
 	})
@@ -72,11 +72,11 @@ func TestEnter_JoinsATransactionByKeyAlone(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		key := h.issue(t, h.register(t, "ada@example.com"))
 		err := h.db.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-			_, err := authn.Enter(ctx, tx, h.accounts, 0, shown(basic("ada@example.com", goodPassword), ""), h.keys, h.passwords)
+			_, err := authn.NewGuard(h.accounts, authn.GuardConfig{}, h.keys, h.passwords).Enter(ctx, tx, shown(basic("ada@example.com", goodPassword), ""), 0)
 			if err == nil || !strings.Contains(err.Error(), "outside of transactions") {
 				t.Errorf("a password: %v", err)
 			}
-			_, err = authn.Enter(ctx, tx, h.accounts, 0, shown("Bearer "+key.Secret, ""), h.keys, h.passwords)
+			_, err = authn.NewGuard(h.accounts, authn.GuardConfig{}, h.keys, h.passwords).Enter(ctx, tx, shown("Bearer "+key.Secret, ""), 0)
 			return err
 		})
 		wantErr(t, "a key", err, nil)

@@ -1,0 +1,152 @@
+package authn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/internal/clientaddr"
+	"github.com/quitrent/quitrent/internal/problem"
+	"github.com/quitrent/quitrent/tenancy"
+)
+
+// GuardConfig is the policy of a Guard. The zero value works.
+type GuardConfig struct {
+	// TrustedProxies are those whose X-Forwarded-For is believed for the address that
+	// a request comes from, as throttle.ClientAddr says. Default: none.
+	TrustedProxies []netip.Prefix
+
+	// OnError writes refusals. Default: that of accounts.
+	OnError func(w http.ResponseWriter, r *http.Request, err error)
+}
+
+// Guard is one way in for credentials of several kinds: keys, sessions, tokens,
+// passwords. Whichever came in, it enters an account only through tenancy's EnterAs.
+// It serves any number of goroutines.
+type Guard struct {
+	accounts *tenancy.Accounts
+	cfg      GuardConfig
+	auth     []Authenticator
+}
+
+// NewGuard makes a Guard that asks the authenticators in order.
+func NewGuard(accounts *tenancy.Accounts, cfg GuardConfig, auth ...Authenticator) *Guard {
+	cfg.TrustedProxies = slices.Clone(cfg.TrustedProxies)
+	if cfg.OnError == nil {
+		cfg.OnError = accounts.Refuse
+	}
+	return &Guard{accounts: accounts, cfg: cfg, auth: slices.Clone(auth)}
+}
+
+// Check asks the authenticators in order whose the credential is and validates the
+// account for everything in need (0 means tenancy.Use): the whole way in without a
+// transport, for gRPC, sockets, queues. The first authenticator that knows the
+// credential decides: a bad one is never tried as another kind.
+//
+// It returns ErrNoCredential for the zero Credential, ErrBadCredential also for one
+// of a kind that is not asked for here, tenancy.ErrNoAccount for one that belongs to
+// another account than it names, and what the authenticators and tenancy's EnterAs
+// return. With Passwords among them db must not be a transaction.
+func (g *Guard) Check(ctx context.Context, db bun.IDB, c Credential, need tenancy.Capability) (tenancy.Scope, error) {
+	who, err := g.identify(ctx, db, c)
+	if err != nil {
+		return tenancy.Scope{}, err
+	}
+	return g.accounts.Validate(ctx, db, who, need)
+}
+
+// Enter is Check, and the account is in the context it returns, where tenancy.From
+// finds it.
+func (g *Guard) Enter(ctx context.Context, db bun.IDB, c Credential, need tenancy.Capability) (context.Context, error) {
+	who, err := g.identify(ctx, db, c)
+	if err != nil {
+		return nil, err
+	}
+	return g.accounts.EnterAs(ctx, db, who, need)
+}
+
+func (g *Guard) identify(ctx context.Context, db bun.IDB, c Credential) (Principal, error) {
+	if c.Scheme == "" && c.Value == "" {
+		return Principal{}, ErrNoCredential
+	}
+	for _, a := range g.auth {
+		who, err := a.Authenticate(ctx, db, c)
+		switch {
+		case err == nil && c.Account != "" && c.Account != who.Account:
+			return Principal{}, tenancy.ErrNoAccount
+		case err == nil || !errors.Is(err, ErrNoCredential):
+			return who, err
+		}
+	}
+	return Principal{}, fmt.Errorf("%w: this takes another kind of credential", ErrBadCredential)
+}
+
+// Middleware is Enter for the credential that FromRequest finds, so that
+// tenancy.From finds the account in next. A refusal goes to GuardConfig.OnError, with
+// a WWW-Authenticate line for each Challenger if it is a 401.
+func (g *Guard) Middleware(db *bun.DB, need tenancy.Capability) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ctx := r.Context()
+			c, err := g.FromRequest(r)
+			if err == nil {
+				ctx, err = g.Enter(ctx, db, c, need)
+			}
+			if err != nil {
+				g.challenge(w.Header(), err)
+				g.cfg.OnError(w, r, err)
+				return
+			}
+			next.ServeHTTP(w, r.WithContext(ctx))
+		})
+	}
+}
+
+// FromRequest reads the credential of r: the package's FromRequest, and where that
+// finds none, what an authenticator of g that is a Reader finds. So a header that a
+// program has set counts before a cookie that a browser sends along. The address is
+// the client's.
+func (g *Guard) FromRequest(r *http.Request) (Credential, error) {
+	c, err := FromRequest(r)
+	for _, a := range g.auth {
+		if !errors.Is(err, ErrNoCredential) {
+			break
+		}
+		if reader, ok := a.(Reader); ok {
+			if c, err = reader.Read(r); err == nil {
+				c.Account, err = wanted(r.Header)
+			}
+		}
+	}
+	if err != nil {
+		return Credential{}, err
+	}
+	c.Addr = clientaddr.Of(r, g.cfg.TrustedProxies)
+	return c, nil
+}
+
+func (g *Guard) challenge(h http.Header, err error) {
+	if status, _, _ := problem.Of(err); status != http.StatusUnauthorized {
+		return
+	}
+	for _, a := range g.auth {
+		if c, ok := a.(Challenger); ok {
+			h.Add("WWW-Authenticate", c.Challenge())
+		}
+	}
+}
+
+// Middleware is that of a Guard for keys alone, with the OnError of k.
+func (k *Keys) Middleware(db *bun.DB, need tenancy.Capability) func(http.Handler) http.Handler {
+	return NewGuard(k.accounts, GuardConfig{OnError: k.onError}, k).Middleware(db, need)
+}
+
+// Middleware is that of a Guard for passwords alone, with the OnError of p.
+func (p *Passwords) Middleware(db *bun.DB, need tenancy.Capability) func(http.Handler) http.Handler {
+	return NewGuard(p.accounts, GuardConfig{OnError: p.cfg.OnError}, p).Middleware(db, need)
+}
