@@ -38,7 +38,7 @@ const (
 
 // MaxAge is how long anything is remembered: what is changed past this library, by
 // hand, counts after that.
-const MaxAge = time.Minute
+const MaxAge = 5 * time.Minute
 
 // Life is how long something is remembered that depends on one subject.
 type Life struct{ over atomic.Bool }
