@@ -62,9 +62,9 @@ func (f keyFormat) valid(key, brand, env string) bool {
 	if !regexp.MustCompile(f.Regexp).MatchString(key) || !strings.HasPrefix(key, brand+"_"+env+"_") {
 		return false
 	}
-	text, want := key[:len(key)-6], 0
+	text, want := key[:len(key)-6], int64(0)
 	for _, c := range key[len(key)-6:] {
-		want = want*62 + strings.IndexRune(f.Digits, c)
+		want = want*62 + int64(strings.IndexRune(f.Digits, c))
 	}
 	crc := ^uint32(0)
 	for _, b := range []byte(text) {
@@ -77,5 +77,5 @@ func (f keyFormat) valid(key, brand, env string) bool {
 			}
 		}
 	}
-	return int(^crc) == want
+	return int64(^crc) == want
 }
