@@ -129,9 +129,9 @@ func TestSecrets_NoTableHoldsOneAfterEveryVerb(t *testing.T) {
 		}
 		_, err = h.keys.Revoke(t.Context(), h.db, authn.Revoke{Account: made.Account.ID, Key: authn.KeyID(firstKey[8:20]), Actor: ada, Reason: "done"})
 		say(err)
-		for _, presented := range []string{secondKey, wrong, firstKey} {
+		for presented, place := range map[string]string{secondKey: "?key=", wrong: "", firstKey: ""} {
 			l := found(presented)
-			l.URL, l.Source = "https://git.example/"+presented+"?key="+presented, presented
+			l.URL, l.Source = "https://git.example/"+place+presented, presented
 			leak, err := h.keys.Leaked(t.Context(), h.db, l)
 			say(leak, err)
 		}
