@@ -163,14 +163,6 @@ func (h *house) opens(t *testing.T, keys *authn.Keys, key string) bool {
 	return err == nil
 }
 
-func (h *house) count(t *testing.T, table string) (n int) {
-	t.Helper()
-	if err := h.db.NewRaw("SELECT COUNT(*) FROM ?", bun.Ident(table)).Scan(t.Context(), &n); err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
 func serve(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)

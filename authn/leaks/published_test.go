@@ -214,7 +214,7 @@ func TestKeys_OfAnotherKindAreNone(t *testing.T) {
 		"no keys":            answer(`{"public_keys": []}`),
 		"no JSON":            answer(`<html>`),
 		"another shape":      answer(`["first"]`),
-		"a redirect":         func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 302) },
+		"a redirect":         func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) },
 		"unasked for 304":    status(304),
 		"too many":           answer(`{"public_keys": [%s{}]}`, strings.Repeat(`{},`, 100)),
 		"an endless answer":  answer(`{"x": %q, "public_keys": []}`, strings.Repeat("x", 1<<20)),
