@@ -40,12 +40,12 @@ func TestKeyFormat_ParserAndDocumentAgreeWithEveryVector(t *testing.T) {
 	count := map[bool]int{}
 	for _, v := range format.Vectors {
 		count[v.Valid]++
-		f := newForm(v.Brand, v.Env)
+		f := newForm(v.Brand, []string{v.Env})
 		id, _, ok := f.parse(v.Key)
 		if ok != v.Valid || format.valid(v.Key, v.Brand, v.Env) != v.Valid {
 			t.Errorf("%q (%s): the parser says %v, the document %v", v.Key, v.Reason, ok, format.valid(v.Key, v.Brand, v.Env))
 		}
-		if v.Valid && (string(id) != v.ID || f.write(KeyID(v.ID), v.Secret) != v.Key || !strings.HasSuffix(v.Key, v.ID+v.Secret+v.Checksum)) {
+		if v.Valid && (string(id) != v.ID || f.write(0, KeyID(v.ID), v.Secret) != v.Key || !strings.HasSuffix(v.Key, v.ID+v.Secret+v.Checksum)) {
 			t.Errorf("%q: the parts are others", v.Key)
 		}
 		if v.Valid == (v.Reason != "") {

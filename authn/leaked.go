@@ -64,8 +64,8 @@ var (
 	sourceForm  = regexp.MustCompile(`^[a-z_]{1,40}$`) // shorter than what a key has behind its prefix
 )
 
-// Leaked revokes a key that was found in the open and notes the leak, in the audit log
-// and as the event KeyLeaked: once for each key, and once more when a later report is
+// Leaked revokes a key that was found in the open and notes the leak, in Key.LeakedAt,
+// the audit log and the event KeyLeaked: once for each key, and once more when a later report is
 // the one that revokes it. It works whatever the account's status.
 //
 // Nothing is taken from the id alone, which is no secret: the whole key must be right.
@@ -94,7 +94,7 @@ func (k *Keys) Leaked(ctx context.Context, db bun.IDB, l Leaked) (Leak, error) {
 	var out Leak
 	err = tx.Join(ctx, db, func(db bun.IDB) (err error) {
 		out = report
-		return k.leaked(ctx, db, secret, l.KeepKey, &out)
+		return k.leaked(ctx, db, secret, text, l.KeepKey, &out)
 	})
 	if err != nil {
 		return Leak{}, err
@@ -131,35 +131,38 @@ func (k *Keys) holder(ctx context.Context, db bun.IDB, id KeyID, text string) (l
 }
 
 // leaked is Leaked in a transaction. It completes out.
-func (k *Keys) leaked(ctx context.Context, db bun.IDB, s leakedSecret, keep bool, out *Leak) error {
+func (k *Keys) leaked(ctx context.Context, db bun.IDB, s leakedSecret, text string, keep bool, out *Leak) error {
 	if err := k.lock(ctx, db, s.Account); err != nil {
 		return err
 	}
 	// An account of a host's own has no row to lock: the key's own keeps the reports
 	// apart that come at once.
-	_, err := db.NewRaw("UPDATE authn_keys SET revoked_at = revoked_at WHERE account_id = ? AND key_id = ?", s.Account, s.Key).Exec(ctx)
+	_, err := db.NewRaw("UPDATE authn_keys SET leaked_at = leaked_at WHERE account_id = ? AND key_id = ?", s.Account, s.Key).Exec(ctx)
 	if err != nil {
+		return err
+	}
+	if s, err = k.holder(ctx, db, s.Key, text); err != nil { // it may have been rotated meanwhile
 		return err
 	}
 	if out.Key, err = k.Get(ctx, db, s.Account, s.Key); err != nil {
 		return err
 	}
-	now := k.now()
+	now, first := k.now(), out.Key.LeakedAt.IsZero()
+	if first {
+		out.Key.LeakedAt = now
+		_, err := db.NewUpdate().Model((*keyRow)(nil)).Set("leaked_at = ?", now).Where("account_id = ? AND key_id = ?", s.Account, s.Key).Exec(ctx)
+		if err != nil {
+			return err
+		}
+	}
 	opens := out.Key.RevokedAt.IsZero() && !over(out.Key.ExpiresAt, now) && s.RevokedAt.IsZero() && !over(s.ExpiresAt, now)
 	if out.Revoked = opens && !keep; out.Revoked {
 		out.Key, err = k.Revoke(ctx, db, Revoke{Account: s.Account, Key: s.Key, Actor: leakReport, Reason: "the key was found in the open"})
 		if err != nil {
 			return err
 		}
-		if err := k.accounts.Changed(ctx, db, s.Account.Subject()); err != nil {
-			return err
-		}
 	}
-	known, err := leakKnown(ctx, db, s)
-	if err != nil {
-		return err
-	}
-	if out.Noted = out.Revoked || !known; !out.Noted {
+	if out.Noted = out.Revoked || first; !out.Noted {
 		return nil
 	}
 	// The place may name a person, and the log names none: only the event has it.
@@ -167,19 +170,10 @@ func (k *Keys) leaked(ctx context.Context, db bun.IDB, s leakedSecret, keep bool
 	if err != nil {
 		return err
 	}
-	line := tenancy.Audit{Account: s.Account, At: now, Actor: leakReport, Action: actionLeaked, Target: string(s.Key), Data: data}
+	line := tenancy.Audit{Account: s.Account, At: now, Actor: leakReport, Action: "authn.key_leaked", Target: string(s.Key), Data: data}
 	return tenancy.Note(ctx, db, line, KeyLeaked{
 		Key: s.Key, Revoked: out.Revoked, Scanner: out.Scanner, Source: out.Source, URL: out.URL,
 	})
-}
-
-const actionLeaked = "authn.key_leaked"
-
-// leakKnown reports that a leak of the key was noted before.
-func leakKnown(ctx context.Context, db bun.IDB, s leakedSecret) (bool, error) {
-	var n int
-	err := db.NewRaw("SELECT COUNT(*) FROM tenancy_audit WHERE account_id = ? AND action = ? AND target = ?", s.Account, actionLeaked, s.Key).Scan(ctx, &n)
-	return n > 0, err
 }
 
 // maxPlace bounds the URL of a leak, in bytes.
@@ -193,7 +187,7 @@ func (k *Keys) place(where, text string) string {
 		return ""
 	}
 	said := strings.ToLower(u.Host + u.Path) // the path is without its percent signs, unless they were written twice
-	for _, part := range []string{"%", k.form.prefix, text[len(k.form.prefix)+idLength:]} {
+	for _, part := range append([]string{"%", text[len(text)-secretLength:]}, k.form.prefixes...) {
 		if strings.Contains(said, strings.ToLower(part)) {
 			return ""
 		}

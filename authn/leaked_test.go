@@ -44,8 +44,8 @@ func TestLeaked_RevokesTheKeyAndNotesItOnce(t *testing.T) {
 		)
 		if n := together(t, 8, nil, func(int) error {
 			leak, err := h.keys.Leaked(t.Context(), h.db, found(issued.Secret))
-			if err == nil && !leak.Key.RevokedAt.Equal(t0.Add(time.Minute)) {
-				t.Errorf("revoked at %s", leak.Key.RevokedAt)
+			if at := t0.Add(time.Minute); err == nil && (!leak.Key.RevokedAt.Equal(at) || !leak.Key.LeakedAt.Equal(at)) {
+				t.Errorf("revoked at %s, leaked at %s", leak.Key.RevokedAt, leak.Key.LeakedAt)
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -85,7 +85,7 @@ func TestLeaked_RevokesTheKeyAndNotesItOnce(t *testing.T) {
 			later := found(issued.Secret)
 			later.URL = "https://elsewhere.example/"
 			leak, err := h.keys.Leaked(t.Context(), h.db, later)
-			if err != nil || leak.Noted || leak.Revoked || leak.Key.ID != issued.Key.ID {
+			if err != nil || leak.Noted || leak.Revoked || leak.Key.ID != issued.Key.ID || !leak.Key.LeakedAt.Equal(t0.Add(time.Minute)) {
 				t.Errorf("a later report: %+v, %v", leak, err)
 			}
 		})
@@ -117,7 +117,7 @@ func TestLeaked_AnIDIsNoSecret(t *testing.T) {
 			} {
 				leak, err := h.keys.Leaked(t.Context(), h.db, found(presented))
 				wantErr(t, what, err, authn.ErrNoKey)
-				if leak != (authn.Leak{}) {
+				if leak.Key.ID != "" || leak.Noted {
 					t.Errorf("%s: %+v", what, leak)
 				}
 			}
@@ -180,6 +180,30 @@ func TestLeaked_ASecretThatHasEndedLeavesTheKey(t *testing.T) {
 	})
 }
 
+// ends does something when a transaction is about to begin.
+type ends struct{ do func() }
+
+func (e ends) BeforeQuery(ctx context.Context, q *bun.QueryEvent) context.Context {
+	if strings.HasPrefix(q.Query, "BEGIN") {
+		e.do()
+	}
+	return ctx
+}
+
+func (ends) AfterQuery(context.Context, *bun.QueryEvent) {}
+
+// The secret is looked at again under the lock.
+func TestLeaked_ASecretThatEndsMeanwhileLeavesTheKey(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		issued := h.issue(t, h.register(t, "ada@example.com"))
+		db := h.db.WithQueryHook(ends{func() { h.exec(t, "UPDATE authn_key_secrets SET revoked_at = ?", t0) }})
+		leak, err := h.keys.Leaked(t.Context(), db, found(issued.Secret))
+		if err != nil || !leak.Noted || leak.Revoked || !leak.Key.RevokedAt.IsZero() {
+			t.Errorf("%+v, %v", leak, err)
+		}
+	})
+}
+
 func TestLeaked_KeepKeyOnlyNotesAndALaterReportRevokes(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		r := h.register(t, "ada@example.com")
@@ -188,7 +212,7 @@ func TestLeaked_KeepKeyOnlyNotesAndALaterReportRevokes(t *testing.T) {
 		keep.KeepKey = true
 		for i := range 3 {
 			leak, err := h.keys.Leaked(t.Context(), h.db, keep)
-			if err != nil || leak.Noted != (i == 0) || leak.Revoked {
+			if err != nil || leak.Noted != (i == 0) || leak.Revoked || !leak.Key.LeakedAt.Equal(t0) {
 				t.Errorf("report %d: %+v, %v", i, leak, err)
 			}
 		}

@@ -7,7 +7,7 @@
 // (docs.github.com, "Secret scanning partner program"): a POST of a JSON array of what
 // was found, signed with ECDSA over P-256 and SHA-256, and an answer that says which
 // finds were keys. To join, give GitHub the regular expression of your brand and
-// environment, as package authn documents it, and the address of the handler.
+// environments, as package authn documents it, and the address of the handler.
 //
 //	reports, err := leaks.New(keys, leaks.Config{Notify: tellTheOwner})
 //	mux.Handle("POST /hooks/leaked-keys", reports.Handler(db))

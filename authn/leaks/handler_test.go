@@ -248,7 +248,7 @@ func TestHandler_AnotherScannerBringsItsOwnForm(t *testing.T) {
 	}
 }
 
-// stops fails the statement number after.
+// stops fails the look for a secret after so many: a key has two.
 type stops struct{ after, n int }
 
 func (s *stops) BeforeQuery(ctx context.Context, e *bun.QueryEvent) context.Context {
@@ -277,7 +277,7 @@ func TestHandler_AfterAFaultWhatWasDoneIsToldAndNotDoneAgain(t *testing.T) {
 	defer slog.SetDefault(old)
 
 	body := finds(first.Secret, second.Secret)
-	w := serve(reports.Handler(h.db.WithQueryHook(&stops{after: 1})), h.scanner.report(body))
+	w := serve(reports.Handler(h.db.WithQueryHook(&stops{after: 2})), h.scanner.report(body))
 	wantProblem(t, "a database that goes away", w, 503, "unavailable")
 	if len(told) != 1 || told[0] != first.Key.ID || h.opens(t, h.keys, first.Secret) || !h.opens(t, h.keys, second.Secret) {
 		t.Errorf("told %v", told)

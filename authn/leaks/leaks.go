@@ -49,8 +49,8 @@ type Config struct {
 	// MaxReports bounds the keys in one report: each that looks right costs a
 	// statement. Default: 1000.
 	MaxReports int
-	// More are the keys of other brands and environments: a report is about the first
-	// that knows the key.
+	// More are the keys of other brands, or of environments that have peppers of their
+	// own: a report is about the first that knows the key.
 	More []*authn.Keys
 
 	// Now is the clock. Default: time.Now.

@@ -123,7 +123,7 @@ func newHouse(t *testing.T, db *bun.DB) *house {
 func (h *house) newKeys(t *testing.T, env string) *authn.Keys {
 	t.Helper()
 	keys, err := authn.New(h.accounts, authn.Config{
-		Env: env, Now: h.clock.Now, Peppers: []authn.Pepper{{ID: "a", Secret: bytes.Repeat([]byte("PEPPER-a"), 5)}},
+		Envs: []string{env}, Now: h.clock.Now, Peppers: []authn.Pepper{{ID: "a", Secret: bytes.Repeat([]byte("PEPPER-a"), 5)}},
 	})
 	if err != nil {
 		t.Fatal(err)
