@@ -126,6 +126,28 @@ func TestSecrets_NoTableHoldsOneAfterEveryVerb(t *testing.T) {
 			say(err)
 			_, err = h.keys.List(t.Context(), h.db, authn.List{Account: made.Account.ID, Before: authn.KeyID(presented)})
 			say(err)
+			_, err = h.keys.Rotate(t.Context(), h.db, authn.Rotate{Account: made.Account.ID, Key: authn.KeyID(presented), Actor: ada})
+			say(err)
+			_, err = h.keys.TakeOver(t.Context(), h.db, authn.TakeOver{Account: made.Account.ID, Key: authn.KeyID(presented), Actor: ada})
+			say(err)
+			_, err = h.keys.Secrets(t.Context(), h.db, made.Account.ID, authn.KeyID(presented))
+			say(err)
+			say(h.keys.RevokeSecret(t.Context(), h.db, authn.RevokeSecret{Account: made.Account.ID, Key: issued.Key.ID, Secret: presented, Actor: ada}))
+		}
+		rotated, err := h.keys.Rotate(t.Context(), h.db, authn.Rotate{Account: made.Account.ID, Key: issued.Key.ID, Actor: ada, Overlap: time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		say(rotated, h.verify(t, key("a key that was rotated", rotated.Secret)))
+		taken, err := h.keys.TakeOver(t.Context(), h.db, authn.TakeOver{Account: made.Account.ID, Key: issued.Key.ID, Actor: operator})
+		say(taken, err)
+		for range 2 {
+			all, err := h.keys.Secrets(t.Context(), h.db, made.Account.ID, issued.Key.ID)
+			say(all, err)
+			if err != nil || len(all) != 2 {
+				t.Fatalf("%v, %v", all, err)
+			}
+			say(h.keys.RevokeSecret(t.Context(), h.db, authn.RevokeSecret{Account: made.Account.ID, Key: issued.Key.ID, Secret: all[0].ID, Actor: ada}))
 		}
 		_, err = h.keys.Revoke(t.Context(), h.db, authn.Revoke{Account: made.Account.ID, Key: authn.KeyID(firstKey[8:20]), Actor: ada, Reason: "done"})
 		say(err)
