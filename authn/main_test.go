@@ -29,8 +29,9 @@ var operator = tenancy.Actor{Kind: tenancy.ActorOperator, ID: "op_1"}
 
 const goodPassword = "tall green giraffes"
 
+// pepper has a secret that internal/testrun knows, should it ever show.
 func pepper(id string) authn.Pepper {
-	return authn.Pepper{ID: id, Secret: bytes.Repeat([]byte(id), 32)}
+	return authn.Pepper{ID: id, Secret: bytes.Repeat([]byte("PEPPER-"+id), 5)}
 }
 
 // house is everything that most tests need, on one database and one clock. Its
