@@ -55,7 +55,13 @@
 //	qr_test_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef0Mk1yL
 //	acme2_live_zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz31cmaS
 //
-// Keys.Verify refuses all else before it asks the database.
+// Keys.Verify refuses all else before it asks the database. testdata/key_format.json
+// has these and more, valid and not, each of the latter with its reason, for tests of a
+// validator in another language: match the expression to the whole text (in some
+// languages $ also matches before a last line end), compare brand and environment with
+// your own, read the last 6 characters as a number in base 62 and compare it with the
+// CRC-32 of all bytes before them. Package leaks takes the reports of scanners that find
+// keys by this form.
 //
 // # What a key may do
 //
