@@ -105,7 +105,12 @@ func TestRevokeMadeBy_WaitsForAKeyThatIsBeingMade(t *testing.T) {
 				_, err := h.keys.RevokeMadeBy(t.Context(), hooked, authn.RevokeMadeBy{User: eve.User.ID, Actor: operator})
 				done <- err
 			}()
-			<-waiting.seen
+			select {
+			case <-waiting.seen:
+			case err := <-done:
+				t.Error("it did not wait")
+				done <- err
+			}
 			return nil
 		})
 		wantErr(t, "issuing", err, nil)
