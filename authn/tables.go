@@ -10,7 +10,8 @@ import (
 )
 
 // Tables are this package's, for owned.Config.Tables: exported with the account,
-// hashes left out, and erased with it. A password goes with its person.
+// hashes left out, and erased with it. A password goes with its person, and so do the
+// tokens of package emails.
 func Tables() []owned.Table {
 	tables := []owned.Table{
 		{Model: (*accountTable)(nil)},
@@ -18,6 +19,7 @@ func Tables() []owned.Table {
 		{Model: (*secretRow)(nil), Secret: []string{"hash"}},
 		{Model: (*useRow)(nil)},
 		{Model: (*passwordRow)(nil), User: "user_id", Secret: []string{"hash"}},
+		{Model: (*emailTokenTable)(nil), User: "user_id", Secret: []string{"token_hash"}},
 	}
 	for i := range tables {
 		tables[i].SelfGuarded = true
@@ -44,4 +46,11 @@ type accountTable struct {
 	bun.BaseModel `bun:"table:authn_accounts"`
 
 	Account tenancy.AccountID `bun:"account_id,pk"`
+}
+
+type emailTokenTable struct {
+	bun.BaseModel `bun:"table:authn_email_tokens"`
+
+	User tenancy.UserID `bun:"user_id,pk"`
+	Kind string         `bun:"kind,pk"`
 }
