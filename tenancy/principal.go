@@ -2,6 +2,8 @@ package tenancy
 
 import (
 	"context"
+	"net/netip"
+	"time"
 
 	"github.com/uptrace/bun"
 )
@@ -14,10 +16,21 @@ type Principal struct {
 	// May narrows what the account may be entered for; 0 narrows nothing. A key never
 	// gets more than Use.
 	May Capability
+	// Bounds are the credential's own.
+	Bounds Bounds
 	// Delegation is on whose rights the actor acts, and how far. Nil: on its own.
 	Delegation *Delegation
 	// Env is the environment the credential was made for: "live", "test". "": none.
 	Env string
+}
+
+// Bounds hold a credential back, and with it everything that is made of it, such as a
+// token. What knows the credential keeps to them; Validate does not ask.
+type Bounds struct {
+	// ExpiresAt is when it ends by itself; zero: it does not.
+	ExpiresAt time.Time
+	// Addresses are those it may be used from. Empty: from anywhere.
+	Addresses []netip.Prefix
 }
 
 // Delegation says on whose rights an API key or a token acts: on those that the user
@@ -68,6 +81,7 @@ func (a *Accounts) Validate(ctx context.Context, db bun.IDB, who Principal, need
 		return Scope{}, err
 	}
 	return Scope{
+		Bounds:  who.Bounds,
 		Account: who.Account, State: state, Plan: plan, Actor: who.Actor, Capability: need,
 		Delegation: who.Delegation, Env: who.Env,
 	}, nil

@@ -33,6 +33,8 @@ type Scope struct {
 	Plan       Plan
 	Actor      Actor
 	Capability Capability
+	// Bounds are those of the credential.
+	Bounds Bounds
 	// Delegation is on whose rights the actor acts; nil: on its own.
 	Delegation *Delegation
 	// Env is the environment of the credential, if it has one: "live", "test".
