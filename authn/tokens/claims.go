@@ -99,7 +99,7 @@ var errNotOurs = errors.New("not a token of ours")
 
 // read verifies the signature and the claims of a token that find has found the key of.
 func (t *Tokens) read(value string, key any) (*claims, tenancy.Principal, error) {
-	if len(value) > MaxToken {
+	if !compact(value) {
 		return nil, tenancy.Principal{}, errNotOurs
 	}
 	c := &claims{}

@@ -9,6 +9,14 @@ import (
 	"strings"
 )
 
+// compact reports that value may be the compact form of a JWS: three parts in the
+// letters of base64url and no other. encoding/base64 skips the ends of lines, which
+// would make many texts of one token.
+func compact(value string) bool {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
+	return len(value) <= MaxToken && strings.Count(value, ".") == 2 && strings.Trim(value, letters) == ""
+}
+
 // envelope is the JWS compact form (RFC 7515, section 7.1) of somebody else's token,
 // whose signature has not been verified.
 type envelope struct {
@@ -22,7 +30,7 @@ type envelope struct {
 
 // open reads the compact form. ok is false for what is none.
 func open(value string) (e envelope, ok bool) {
-	if len(value) > MaxToken || strings.Count(value, ".") != 2 {
+	if !compact(value) {
 		return e, false
 	}
 	parts := strings.Split(value, ".")
