@@ -127,6 +127,7 @@ func TestAuthenticate_RefusesWhatWeDidNotMake(t *testing.T) {
 			"no actor":                with(map[string]any{"act": nil}),
 			"no account":              with(map[string]any{"acct": nil}),
 			"a user without scopes":   with(map[string]any{"scope": nil}),
+			"a key without scopes":    with(map[string]any{"act": map[string]any{"kind": "key", "sub": "k"}, "scope": nil}),
 			"another's rights":        with(map[string]any{"user": "usr_other"}),
 			"an epoch behind":         with(map[string]any{"epochs": map[string]any{"acct": -1}}),
 			"an epoch ahead":          with(map[string]any{"epochs": map[string]any{"acct": 1}}),

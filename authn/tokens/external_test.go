@@ -424,6 +424,9 @@ func TestExternal_OutlastsAnOutageForAWhile(t *testing.T) {
 	wantErr(t, "reached", ask(t, x, now()), nil)
 
 	p.set(func() { p.answer = p.down })
+	if err := ask(t, x, by(signer("2"), "2", "EdDSA", standard(clock.Now()))); !unsure(err) {
+		t.Errorf("a key that may be new, the others fresh: %v", err)
+	}
 	clock.Advance(10 * time.Minute)
 	wantErr(t, "aged", ask(t, x, now()), nil)
 	if err := ask(t, x, by(signer("2"), "2", "EdDSA", standard(clock.Now()))); !unsure(err) {
@@ -475,7 +478,7 @@ func TestExternal_BelievesNoOddAnswer(t *testing.T) {
 		"no set": func(w http.ResponseWriter) bool { fmt.Fprint(w, "{}"); return true },
 		"null":   func(w http.ResponseWriter) bool { fmt.Fprint(w, `{"keys":null}`); return true },
 		"too much": func(w http.ResponseWriter) bool {
-			fmt.Fprint(w, `{"keys":[]`, strings.Repeat(" ", 1<<20), `}`)
+			fmt.Fprint(w, `{"keys":[]}`, strings.Repeat(" ", 1<<20))
 			return true
 		},
 		"too many": func(w http.ResponseWriter) bool {
@@ -509,10 +512,9 @@ func TestExternal_TheMapHasTheLastWord(t *testing.T) {
 		})
 		wantErr(t, what, ask(t, x, token), want)
 	}
-	sooner := t0.Add(time.Minute)
+	sooner, end := t0.Add(time.Minute), t0.Truncate(time.Second).Add(5*time.Minute)
 	x := external(t, p, clock, func(c *tokens.ExternalConfig) {
 		c.Map = func(_ context.Context, _ bun.IDB, got tokens.Claims) (authn.Principal, error) {
-			end := t0.Truncate(time.Second).Add(5 * time.Minute)
 			if got.Issuer != idp || got.Subject != "u-1" || !got.ExpiresAt.Equal(end) || got.Text("email") != "Ada@example.com" || got.Wanted != "acc_1" || got.Text("exp") != "" {
 				t.Errorf("got %+v", got)
 			}
@@ -521,6 +523,11 @@ func TestExternal_TheMapHasTheLastWord(t *testing.T) {
 	})
 	who, err := x.Authenticate(t.Context(), nil, authn.Credential{Scheme: "bearer", Value: token, Account: "acc_1"})
 	if err != nil || !who.Bounds.ExpiresAt.Equal(sooner) {
+		t.Errorf("%+v %v", who, err)
+	}
+	sooner = end.Add(time.Hour) // which the token does not give
+	who, err = x.Authenticate(t.Context(), nil, authn.Credential{Scheme: "bearer", Value: token, Account: "acc_1"})
+	if err != nil || !who.Bounds.ExpiresAt.Equal(end) {
 		t.Errorf("%+v %v", who, err)
 	}
 }

@@ -3,6 +3,7 @@ package tokens_test
 import (
 	"context"
 	"crypto/ed25519"
+	"encoding/base64"
 	"errors"
 	"net/netip"
 	"slices"
@@ -316,5 +317,27 @@ func TestMint_AProcessWithoutFromMakesNone(t *testing.T) {
 		if w := serve(public.Handler(h.db), request("POST", "/token", "{}", "Authorization", "Bearer ses_ada")); w.Code != 404 {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
+	})
+}
+
+// A password would be hashed twice, and once under a transaction.
+func TestMint_TakesNoPasswordWhereOneIsKnown(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		const password = "tall green giraffes"
+		passwords := authn.NewPasswords(h.accounts, authn.PasswordConfig{Now: h.clock.Now})
+		_, err := passwords.Register(t.Context(), h.db, tenancy.Register{Name: "Bob", Email: "bob@example.com"}, password)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made, err := tokens.New(h.accounts, tokens.Config{
+			Issuer: issuer, Audience: audience, Keys: []tokens.Key{{ID: "a", Private: signer("a")}}, Now: h.clock.Now,
+			From: authn.NewGuard(h.accounts, authn.GuardConfig{}, passwords),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := authn.Credential{Scheme: "basic", Value: base64.StdEncoding.EncodeToString([]byte("bob@example.com:" + password))}
+		_, err = made.Mint(t.Context(), h.db, tokens.Mint{Credential: c})
+		wantErr(t, "the right password", err, authn.ErrBadCredential)
 	})
 }
