@@ -2,6 +2,8 @@ package tenancy
 
 import (
 	"context"
+	"net/netip"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -16,12 +18,23 @@ type Principal struct {
 	// May narrows what the account may be entered for; 0 narrows nothing. A key never
 	// gets more than Use.
 	May Capability
+	// Bounds are the credential's own. Nil: none.
+	Bounds *Bounds
 	// Delegation is on whose rights the actor acts, and how far. Nil: on its own.
 	Delegation *Delegation
 	// Env is the environment the credential was made for: "live", "test". "": none.
 	Env string
 
 	known *known // what was read of the account with the credential; nil: nothing
+}
+
+// Bounds hold a credential back, and with it everything that is made of it, such as a
+// token. What knows the credential keeps to them; Validate does not ask.
+type Bounds struct {
+	// ExpiresAt is when it ends by itself; zero: it does not.
+	ExpiresAt time.Time
+	// Addresses are those it may be used from. Empty: from anywhere.
+	Addresses []netip.Prefix
 }
 
 // Delegation says on whose rights an API key or a token acts: on those that the user
@@ -95,7 +108,7 @@ func (a *Accounts) validate(ctx context.Context, db bun.IDB, who *Principal, nee
 	if err != nil {
 		return err
 	}
-	*e = entry{known: k, actor: who.Actor, need: need, delegation: who.Delegation, env: who.Env}
+	*e = entry{known: k, actor: who.Actor, need: need, delegation: who.Delegation, bounds: who.Bounds, env: who.Env}
 	return nil
 }
 

@@ -34,6 +34,8 @@ type Scope struct {
 	Plan       Plan
 	Actor      Actor
 	Capability Capability
+	// Bounds are those of the credential. Nil: it has none.
+	Bounds *Bounds
 	// Delegation is on whose rights the actor acts; nil: on its own.
 	Delegation *Delegation
 	// Env is the environment of the credential, if it has one: "live", "test".
@@ -56,6 +58,7 @@ type entry struct {
 	actor      Actor
 	need       Capability
 	delegation *Delegation
+	bounds     *Bounds
 	env        string
 }
 
@@ -69,7 +72,7 @@ func (e *entered) Value(key any) any {
 func (e *entry) scope() Scope {
 	return Scope{
 		Account: e.known.account, State: e.known.state, Plan: e.known.plan, Actor: e.actor, Capability: e.need,
-		Delegation: e.delegation, Env: e.env, Epoch: e.known.epoch,
+		Delegation: e.delegation, Bounds: e.bounds, Env: e.env, Epoch: e.known.epoch,
 	}
 }
 
