@@ -8,13 +8,14 @@ import (
 )
 
 // Tables are this package's, for owned.Config.Tables: exported with the account,
-// hashes left out, and erased with it. A password goes with its person.
+// hashes left out, and erased with it. Passwords and sessions go with their person.
 func Tables() []owned.Table {
 	tables := []owned.Table{
 		{Model: (*accountTable)(nil)},
 		{Model: (*keyRow)(nil)},
 		{Model: (*secretRow)(nil), Secret: []string{"hash"}},
 		{Model: (*passwordRow)(nil), User: "user_id", Secret: []string{"hash"}},
+		{Model: (*sessionTable)(nil), User: "user_id", Secret: []string{"token_hash"}},
 	}
 	for i := range tables {
 		tables[i].SelfGuarded = true
@@ -32,4 +33,11 @@ type accountTable struct {
 	bun.BaseModel `bun:"table:authn_accounts"`
 
 	Account tenancy.AccountID `bun:"account_id,pk"`
+}
+
+// sessionTable is package sessions'.
+type sessionTable struct {
+	bun.BaseModel `bun:"table:authn_sessions"`
+
+	ID string `bun:"session_id,pk"`
 }
