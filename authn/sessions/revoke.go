@@ -133,11 +133,11 @@ const unrevoked = "user_id = ? AND revoked_at IS NULL AND (? = '' OR session_id 
 // first, which one transaction for a user does after the other: so they lock the
 // sessions in no circle.
 func (s *Sessions) revoke(ctx context.Context, db bun.IDB, r revocation) (n int, err error) {
-	if err := r.line.Validate(); err != nil {
-		return 0, err
-	}
 	if !possible(string(r.user)) {
 		return 0, nil
+	}
+	if err := r.line.Validate(); err != nil {
+		return 0, err
 	}
 	if !r.but.known() {
 		r.but = "" // no session has such a name: none is kept
