@@ -15,7 +15,9 @@ func Tables() []owned.Table {
 		{Model: (*keyRow)(nil)},
 		{Model: (*secretRow)(nil), Secret: []string{"hash"}},
 		{Model: (*passwordRow)(nil), User: "user_id", Secret: []string{"hash"}},
-		{Model: (*sessionTable)(nil), User: "user_id", Secret: []string{"token_hash"}},
+		// An export is an account's, and a person may be in others too: where it was, and
+		// for which of them, is not this one's to know.
+		{Model: (*sessionTable)(nil), User: "user_id", Secret: []string{"token_hash", "account_id", "addr", "user_agent"}},
 	}
 	for i := range tables {
 		tables[i].SelfGuarded = true
@@ -39,5 +41,6 @@ type accountTable struct {
 type sessionTable struct {
 	bun.BaseModel `bun:"table:authn_sessions"`
 
-	ID string `bun:"session_id,pk"`
+	ID   string         `bun:"session_id,pk"`
+	User tenancy.UserID `bun:"user_id"`
 }

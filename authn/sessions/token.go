@@ -69,3 +69,20 @@ func (t Token) hash() (string, bool) {
 	sum := sha256.Sum256([]byte(t))
 	return hex.EncodeToString(sum[:]), true
 }
+
+// Package fmt does not ask a field that it reaches through a pointer in a slice, so
+// whatever has a token in it is asked first.
+
+// Format implements fmt.Formatter: no verb shows the token.
+func (i Issued) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "session "+string(i.Session.ID))
+}
+
+// Format implements fmt.Formatter: no verb shows the token.
+func (r Rotate) Format(f fmt.State, verb rune) { r.Token.Format(f, verb) }
+
+// Format implements fmt.Formatter: no verb shows the token.
+func (s SwitchAccount) Format(f fmt.State, verb rune) { s.Token.Format(f, verb) }
+
+// Format implements fmt.Formatter: no verb shows the token.
+func (e End) Format(f fmt.State, verb rune) { e.Token.Format(f, verb) }
