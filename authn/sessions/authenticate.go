@@ -22,9 +22,9 @@ const Scheme = "session"
 
 // Authenticate implements authn.Authenticator. The account is the one that c names,
 // else the session's, else the only one that the user belongs to; the user must belong
-// to it now. It takes one statement for the session and one for the membership, and
-// once a minute one that notes the use. That one is left out where db is a
-// transaction, which would keep the session to itself.
+// to it now. The session, its account and the membership cost one statement, another
+// account than the session's one more. Once a minute there is one that notes the use:
+// it is left out where db is a transaction, which would keep the session to itself.
 //
 // It returns authn.ErrBadCredential, in the same words for a token that is malformed,
 // unknown or replaced and a session that is expired or revoked; tenancy.ErrNoAccount
@@ -35,29 +35,33 @@ func (s *Sessions) Authenticate(ctx context.Context, db bun.IDB, c authn.Credent
 	if err != nil {
 		return authn.Principal{}, err
 	}
-	account, err := s.accounts.AccountOf(ctx, db, in.User, cmp.Or(c.Account, in.Account))
+	wanted := cmp.Or(c.Account, in.Account)
+	if wanted != "" && wanted == in.who.Account {
+		return in.who, nil
+	}
+	account, err := s.accounts.AccountOf(ctx, db, in.User, wanted)
 	if err != nil {
 		return authn.Principal{}, err
 	}
 	return authn.Principal{Account: account, Actor: person(in.User)}, nil
 }
 
-// identify finds the session of c, if it is open.
-func (s *Sessions) identify(ctx context.Context, db bun.IDB, c authn.Credential) (Session, error) {
+// identify finds what c opens, if it is a session that is open.
+func (s *Sessions) identify(ctx context.Context, db bun.IDB, c authn.Credential) (found, error) {
 	if c.Scheme != Scheme {
-		return Session{}, authn.ErrNoCredential
+		return found{}, authn.ErrNoCredential
 	}
 	hash, ok := Token(c.Value).hash()
 	if !ok {
-		return Session{}, errOver
+		return found{}, errOver
 	}
-	in, err := find(ctx, db, hash)
+	in, err := s.find(ctx, db, hash)
 	if err != nil {
-		return Session{}, err
+		return found{}, err
 	}
 	now := s.now()
-	if !s.open(in, now) {
-		return Session{}, errOver
+	if !s.open(in.Session, now) {
+		return found{}, errOver
 	}
 	if now.Sub(in.SeenAt) >= s.noted() && tx.Owns(db) {
 		if err := s.see(ctx, db, in.ID, now); err != nil { // the session is good all the same
@@ -116,5 +120,5 @@ func (s *Sessions) present(r *http.Request, db *bun.DB) (Session, Token, error) 
 	if err != nil {
 		return Session{}, "", err
 	}
-	return in, Token(c.Value), nil
+	return in.Session, Token(c.Value), nil
 }

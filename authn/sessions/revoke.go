@@ -106,7 +106,7 @@ func (s *Sessions) End(ctx context.Context, db bun.IDB, e End) error {
 		return nil
 	}
 	return tx.Join(ctx, db, func(db bun.IDB) error {
-		in, err := find(ctx, db, hash)
+		in, err := one(ctx, db, "token_hash = ?", hash)
 		if err != nil || in.ID == "" {
 			return err
 		}

@@ -58,7 +58,7 @@ func (s *Sessions) replace(ctx context.Context, db bun.IDB, old Token, line tena
 	}
 	var out Issued
 	err := tx.Join(ctx, db, func(db bun.IDB) error {
-		in, err := find(ctx, db, hash)
+		in, err := one(ctx, db, "token_hash = ?", hash)
 		if err != nil {
 			return err
 		}

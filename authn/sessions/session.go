@@ -12,6 +12,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/quitrent/quitrent/authn"
 	"github.com/quitrent/quitrent/tenancy"
 )
 
@@ -79,13 +80,45 @@ func (r sessionRow) session() Session {
 	return s
 }
 
-// find is the session of the token with this hash, over or not, in one statement; the
-// zero Session if there is none. A cache may stand in front of it: whatever ends a
-// session or replaces its token calls Accounts.Changed for its user.
-func find(ctx context.Context, db bun.IDB, hash string) (Session, error) {
-	return one(ctx, db, "token_hash = ?", hash)
+// found is what a token opens: a session, over or not, and whom it lets in.
+type found struct {
+	Session
+	// who acts for the session's account. Without Account: it has none, or its person
+	// does not belong to it.
+	who authn.Principal
 }
 
+// foundRow is a session beside its account.
+type foundRow struct {
+	sessionRow
+	tenancy.Found
+}
+
+// find is what the token with this hash opens, in one statement; the zero found if it
+// is nobody's. A cache may stand in front of it: whatever ends a session or replaces its
+// token calls Accounts.Changed for its user, and what ends a membership for the account.
+func (s *Sessions) find(ctx context.Context, db bun.IDB, hash string) (found, error) {
+	ticket, at := s.accounts.Feed().Begin(), time.Now() //nolint:forbidigo // of what is remembered: no business time
+	var row foundRow
+	q := db.NewSelect().TableExpr("authn_sessions AS s").
+		ColumnExpr("s.session_id, s.user_id, s.account_id, s.addr, s.user_agent, s.created_at, s.seen_at, s.expires_at, s.revoked_at").
+		Where("s.token_hash = ?", hash)
+	err := s.accounts.Beside(q, "s.account_id", "s.user_id").Scan(ctx, &row)
+	if errors.Is(err, sql.ErrNoRows) {
+		return found{}, nil
+	}
+	if err != nil {
+		return found{}, err
+	}
+	f := found{Session: row.session()}
+	if row.FoundMember == nil {
+		return f, nil
+	}
+	f.who, _, err = s.accounts.Know(ticket, at, db, authn.Principal{Account: f.Account, Actor: person(f.User)}, row.Found)
+	return f, err
+}
+
+// one is a session, over or not; the zero Session if there is none.
 func one(ctx context.Context, db bun.IDB, where, arg string) (Session, error) {
 	var row sessionRow
 	err := db.NewSelect().Model(&row).ExcludeColumn("token_hash").Where(where, arg).Scan(ctx) // sqltext: the callers' constants
