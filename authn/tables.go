@@ -10,8 +10,8 @@ import (
 )
 
 // Tables are this package's, for owned.Config.Tables: exported with the account,
-// hashes left out, and erased with it. A password goes with its person, and so do the
-// tokens of package emails.
+// hashes left out, and erased with it. What is a person's goes with the person: a
+// password, sessions, the tokens of package emails.
 func Tables() []owned.Table {
 	tables := []owned.Table{
 		{Model: (*accountTable)(nil)},
@@ -20,6 +20,9 @@ func Tables() []owned.Table {
 		{Model: (*useRow)(nil)},
 		{Model: (*passwordRow)(nil), User: "user_id", Secret: []string{"hash"}},
 		{Model: (*emailTokenTable)(nil), User: "user_id", Secret: []string{"token_hash"}},
+		// An export is an account's, and a person may be in others too: where it was, and
+		// for which of them, is not this one's to know.
+		{Model: (*sessionTable)(nil), User: "user_id", Secret: []string{"token_hash", "account_id", "addr", "user_agent"}},
 	}
 	for i := range tables {
 		tables[i].SelfGuarded = true
@@ -53,4 +56,12 @@ type emailTokenTable struct {
 
 	User tenancy.UserID `bun:"user_id,pk"`
 	Kind string         `bun:"kind,pk"`
+}
+
+// sessionTable is package sessions'.
+type sessionTable struct {
+	bun.BaseModel `bun:"table:authn_sessions"`
+
+	ID   string         `bun:"session_id,pk"`
+	User tenancy.UserID `bun:"user_id"`
 }

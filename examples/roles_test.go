@@ -14,6 +14,7 @@ import (
 
 	"github.com/quitrent/quitrent/authn"
 	"github.com/quitrent/quitrent/authn/emails"
+	"github.com/quitrent/quitrent/authn/sessions"
 	"github.com/quitrent/quitrent/billing"
 	"github.com/quitrent/quitrent/credits"
 	"github.com/quitrent/quitrent/credits/creditstest"
@@ -128,6 +129,15 @@ func serve(t *testing.T, db *bun.DB, who string) {
 	must(invited, err)
 	must(people.Accept(ctx, db, invitations.Accept{Token: invited.Token, User: bob.ID}))
 	must(people.Purge(ctx, db, time.Now()))
+	signedIn, err := sessions.New(accounts, sessions.Config{})
+	must(signedIn, err)
+	session, err := signedIn.Start(ctx, db, sessions.Start{User: ada.User.ID})
+	must(session, err)
+	session, err = signedIn.SwitchAccount(ctx, db, sessions.SwitchAccount{Token: session.Token, Account: account})
+	must(session, err)
+	must(signedIn.Authenticate(ctx, db, authn.Credential{Scheme: sessions.Scheme, Value: string(session.Token)}))
+	must(signedIn.RevokeAll(ctx, db, sessions.RevokeAll{User: ada.User.ID, Actor: self}))
+	must(signedIn.Purge(ctx, db, time.Now()))
 	must(accounts.Override(ctx, db, tenancy.Override{Account: account, Limits: map[string]int64{"sites": 9}, Actor: operator}))
 	must(accounts.Close(ctx, db, tenancy.Close{Account: account, Actor: self}))
 	must(accounts.Restore(ctx, db, tenancy.Restore{Account: account, Actor: operator}))

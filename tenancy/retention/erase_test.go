@@ -46,7 +46,7 @@ var allowed = map[string]bool{
 
 // ids are columns that hold nothing but ids, in every table.
 var ids = []string{"account_id", "user_id", "person", "id", "key_id", "secret_id", "event_id", "audit_id", "grant_id", "transfer_id", "subscription_id",
-	"invitation_id", "site_id", "above", "hold_id", "reference", "role", "object_id", "object_kind", "unit", "account"}
+	"invitation_id", "session_id", "site_id", "above", "hold_id", "reference", "role", "object_id", "object_kind", "unit", "account"}
 
 // columns are all that may hold text, with the type by which to write to them.
 func columns(t *testing.T, db bun.IDB) map[string]string {
@@ -94,6 +94,8 @@ func (w *world) fill(t *testing.T, account tenancy.AccountID, owner tenancy.User
 		"INSERT INTO authn_passwords (user_id, hash, updated_at) VALUES (?1, '', ?2)",
 		"INSERT INTO authn_email_tokens (user_id, kind, token_hash, email_key, expires_at, since, issued) VALUES (?1, '', '', '', ?2, ?2, 1)",
 		"UPDATE tenancy_users SET email_verified_at = ?2 WHERE user_id = ?1",
+		`INSERT INTO authn_sessions (session_id, token_hash, user_id, account_id, addr, user_agent, created_at, seen_at, expires_at)
+			VALUES (?0, ?0, ?1, ?0, '', '', ?2, ?2, ?2)`,
 		"INSERT INTO tenancy_object_roles (account_id, user_id, object_kind, object_id, role, created_at) VALUES (?0, ?1, 'site', '1', 'viewer', ?2)",
 		"INSERT INTO tenancy_ownership_offers (account_id, owner_id, user_id, created_at, expires_at) VALUES (?0, ?1, ?1, ?2, ?2)",
 		`INSERT INTO tenancy_invitations (account_id, invitation_id, email, email_key, roles, objects, inviter_kind, inviter_id, created_at, expires_at)
@@ -121,7 +123,7 @@ func (w *world) fill(t *testing.T, account tenancy.AccountID, owner tenancy.User
 		}
 		owner, whose := string(account), "account_id"
 		switch name {
-		case "tenancy_users", "authn_passwords", "authn_email_tokens":
+		case "tenancy_users", "authn_passwords", "authn_email_tokens", "authn_sessions":
 			owner, whose = string(ownerOf(t, db, account)), "user_id"
 		case "profiles":
 			owner, whose = string(ownerOf(t, db, account)), "person"
