@@ -124,6 +124,9 @@ func (g *Guard) Middleware(db *bun.DB, need tenancy.Capability) func(http.Handle
 // finds none, what an authenticator of g that is a Reader finds. So a header that a
 // program has set counts before a cookie that a browser sends along. The address is
 // the client's.
+//
+// Nothing of r but its Header and its RemoteAddr is asked for, by a Reader either: a
+// server that is not one of net/http fills in those two.
 func (g *Guard) FromRequest(r *http.Request) (Credential, error) {
 	c, err := FromRequest(r)
 	for _, a := range g.auth {
