@@ -10,7 +10,8 @@ import (
 )
 
 // Tables are this package's, for owned.Config.Tables: exported with the account,
-// hashes left out, and erased with it. Passwords and sessions go with their person.
+// hashes left out, and erased with it. A password goes with its person, and so do the
+// tokens of package emails and the sessions of package sessions.
 func Tables() []owned.Table {
 	tables := []owned.Table{
 		{Model: (*accountTable)(nil)},
@@ -18,6 +19,7 @@ func Tables() []owned.Table {
 		{Model: (*secretRow)(nil), Secret: []string{"hash"}},
 		{Model: (*useRow)(nil)},
 		{Model: (*passwordRow)(nil), User: "user_id", Secret: []string{"hash"}},
+		{Model: (*emailTokenTable)(nil), User: "user_id", Secret: []string{"token_hash"}},
 		// An export is an account's, and a person may be in others too: where it was, and
 		// for which of them, is not this one's to know.
 		{Model: (*sessionTable)(nil), User: "user_id", Secret: []string{"token_hash", "account_id", "addr", "user_agent"}},
@@ -49,7 +51,13 @@ type accountTable struct {
 	Account tenancy.AccountID `bun:"account_id,pk"`
 }
 
-// sessionTable is package sessions'.
+type emailTokenTable struct {
+	bun.BaseModel `bun:"table:authn_email_tokens"`
+
+	User tenancy.UserID `bun:"user_id,pk"`
+	Kind string         `bun:"kind,pk"`
+}
+
 type sessionTable struct {
 	bun.BaseModel `bun:"table:authn_sessions"`
 

@@ -13,6 +13,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/authn"
+	"github.com/quitrent/quitrent/authn/emails"
 	"github.com/quitrent/quitrent/authn/sessions"
 	"github.com/quitrent/quitrent/billing"
 	"github.com/quitrent/quitrent/credits"
@@ -143,6 +144,13 @@ func serve(t *testing.T, db *bun.DB, who string) {
 	must(accounts.Suspend(ctx, db, tenancy.Suspend{Account: account, Actor: operator, Reason: "test"}))
 	must(accounts.Resume(ctx, db, tenancy.Resume{Account: account, Actor: operator}))
 	must(keys.Revoke(ctx, db, authn.Revoke{Account: account, Key: key.Key.ID, Actor: self}))
+	mails := emails.New(accounts, passwords, emails.Config{Keys: keys})
+	verification, err := mails.IssueVerification(ctx, db, emails.IssueVerification{User: ada.User.ID})
+	must(verification, err)
+	must(mails.Verify(ctx, db, emails.Verify{Token: verification.Token, User: ada.User.ID}))
+	reset, err := mails.IssueReset(ctx, db, emails.IssueReset{Email: who + "@example.com"})
+	must(reset, err)
+	must(mails.Reset(ctx, db, emails.Reset{Token: reset.Token, Password: "staple-horse-battery"}))
 	must(subscriptions.LapseDue(ctx, db))
 	must(accounts.DeliverDue(ctx, db))
 	creditstest.RequireSound(t, ledger, db, account)

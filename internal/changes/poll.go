@@ -18,7 +18,7 @@ func (f *Feed) Run(ctx context.Context, db *bun.DB) {
 	tick := time.NewTicker(f.bound / 4)
 	defer tick.Stop()
 	failing := false
-	for f.wanted(ctx, tick) {
+	for f.wanted(ctx) {
 		err := f.Poll(ctx, db)
 		if (err != nil) != failing && ctx.Err() == nil {
 			failing = !failing
@@ -26,23 +26,23 @@ func (f *Feed) Run(ctx context.Context, db *bun.DB) {
 				slog.WarnContext(ctx, "quitrent: changes cannot be read, so nothing is cached", "err", err)
 			}
 		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 	}
 }
 
-// wanted waits for the next reading: for its time, and until somebody asks. It
-// reports false when ctx ends.
-func (f *Feed) wanted(ctx context.Context, tick *time.Ticker) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-tick.C:
-	}
-	if f.used.Swap(false) {
-		return true
-	}
+// wanted waits until somebody has asked since the last reading. It reports false when
+// ctx ends.
+func (f *Feed) wanted(ctx context.Context) bool {
 	select { // what was left here by somebody who has been answered since
 	case <-f.asked:
 	default:
+	}
+	if f.used.Swap(false) {
+		return ctx.Err() == nil
 	}
 	select {
 	case <-ctx.Done():
