@@ -58,7 +58,6 @@ type emailTokenTable struct {
 	Kind string         `bun:"kind,pk"`
 }
 
-// sessionTable is package sessions'.
 type sessionTable struct {
 	bun.BaseModel `bun:"table:authn_sessions"`
 
