@@ -13,6 +13,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/authn"
+	"github.com/quitrent/quitrent/internal/changes"
 	"github.com/quitrent/quitrent/tenancy"
 )
 
@@ -98,7 +99,7 @@ type foundRow struct {
 // is nobody's. A cache may stand in front of it: whatever ends a session or replaces its
 // token calls Accounts.Changed for its user, and what ends a membership for the account.
 func (s *Sessions) find(ctx context.Context, db bun.IDB, hash string) (found, error) {
-	ticket, at := s.accounts.Feed().Begin(), time.Now() //nolint:forbidigo // of what is remembered: no business time
+	ticket, now := s.accounts.Feed().Begin(), changes.Now()
 	var row foundRow
 	q := db.NewSelect().TableExpr("authn_sessions AS s").
 		ColumnExpr("s.session_id, s.user_id, s.account_id, s.addr, s.user_agent, s.created_at, s.seen_at, s.expires_at, s.revoked_at").
@@ -114,7 +115,7 @@ func (s *Sessions) find(ctx context.Context, db bun.IDB, hash string) (found, er
 	if row.FoundMember == nil {
 		return f, nil
 	}
-	f.who, _, err = s.accounts.Know(ticket, at, db, authn.Principal{Account: f.Account, Actor: person(f.User)}, row.Found)
+	f.who, _, err = s.accounts.Know(ticket, now.Time, db, authn.Principal{Account: f.Account, Actor: person(f.User)}, row.Found)
 	return f, err
 }
 
