@@ -77,8 +77,11 @@ func (guard) WrapStreamingClient(next connect.StreamingClientFunc) connect.Strea
 // refusal is err as Connect tells it.
 func refusal(ctx context.Context, err error) error {
 	var told *connect.Error
-	if err == nil || errors.As(err, &told) || ctx.Err() != nil {
+	if err == nil || errors.As(err, &told) {
 		return err
+	}
+	if ctx.Err() != nil {
+		return ctx.Err() // Connect has codes for these
 	}
 	code, text, details := rpc.Explain(ctx, err)
 	told = connect.NewError(connect.Code(code), errors.New(text)) // the numbers are gRPC's

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 
 	"connectrpc.com/connect"
@@ -48,7 +50,7 @@ func TestM6_AStreamIsLetInLikeACall(t *testing.T) {
 
 func TestRefusal_LeavesWhatAHandlerToldAlone(t *testing.T) {
 	own := connect.NewError(connect.CodeDataLoss, errors.New("gone"))
-	if got := refusal(t.Context(), own); got != error(own) {
+	if got := refusal(t.Context(), own); !errors.Is(got, own) {
 		t.Errorf("%v", got)
 	}
 	if got := refusal(t.Context(), nil); got != nil {
@@ -57,6 +59,15 @@ func TestRefusal_LeavesWhatAHandlerToldAlone(t *testing.T) {
 	var told *connect.Error
 	if got := refusal(t.Context(), tenancy.ErrLimit); !errors.As(got, &told) || told.Code() != connect.CodeFailedPrecondition {
 		t.Errorf("a refusal of the library became %v", got)
+	}
+	broken := errors.New("dial tcp 10.0.0.7: refused")
+	gone, cancel := context.WithCancel(t.Context())
+	if got := refusal(gone, broken); connect.CodeOf(got) != connect.CodeUnavailable || strings.Contains(got.Error(), "10.0.0.7") {
+		t.Errorf("%v became %v", broken, got)
+	}
+	cancel()
+	if got := refusal(gone, broken); !errors.Is(got, context.Canceled) || strings.Contains(got.Error(), "10.0.0.7") {
+		t.Errorf("%v of a client that went away became %v", broken, got)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/gofiber/fiber/v3"
 	"github.com/gofiber/fiber/v3/middleware/adaptor"
@@ -23,7 +24,7 @@ func main() {
 }
 
 func server(s *service.Service) service.Server {
-	app := fiber.New(fiber.Config{ErrorHandler: refuse})
+	app := fiber.New(fiber.Config{ErrorHandler: refuse, ReadTimeout: 30 * time.Second})
 	in := app.Group("/", func(c fiber.Ctx) error {
 		ctx, err := s.Enter(c.Context(), header(c), c.RequestCtx().RemoteAddr().String())
 		if err != nil {

@@ -105,8 +105,11 @@ func (e *entered) RecvMsg(m any) error {
 
 // refusal is err as gRPC tells it.
 func refusal(ctx context.Context, err error, trailer func(metadata.MD)) error {
-	if _, told := status.FromError(err); told || ctx.Err() != nil {
-		return err // a handler's own status, or none at all
+	if _, told := status.FromError(err); told {
+		return err // nothing, or a handler's own
+	}
+	if ctx.Err() != nil {
+		return status.FromContextError(ctx.Err()).Err()
 	}
 	code, text, details := rpc.Explain(ctx, err)
 	if code == codes.Unauthenticated {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -93,7 +94,7 @@ func TestHealth_IsOpen(t *testing.T) {
 func TestRefusal_LeavesWhatAHandlerToldAlone(t *testing.T) {
 	none := func(metadata.MD) { t.Error("a trailer") }
 	own := status.Error(codes.DataLoss, "gone")
-	if got := refusal(t.Context(), own, none); got != own {
+	if got := refusal(t.Context(), own, none); !errors.Is(got, own) {
 		t.Errorf("%v", got)
 	}
 	if got := refusal(t.Context(), nil, none); got != nil {
@@ -101,6 +102,16 @@ func TestRefusal_LeavesWhatAHandlerToldAlone(t *testing.T) {
 	}
 	if got := status.Code(refusal(t.Context(), tenancy.ErrLimit, none)); got != codes.FailedPrecondition {
 		t.Errorf("a refusal of the library became %v", got)
+	}
+	for _, what := range []error{errors.New("dial tcp 10.0.0.7: refused"), context.Canceled} {
+		gone, cancel := context.WithCancel(t.Context())
+		if got := refusal(gone, what, none); status.Code(got) != codes.Unavailable || strings.Contains(got.Error(), "10.0.0.7") {
+			t.Errorf("%v became %v", what, got)
+		}
+		cancel()
+		if got := refusal(gone, what, none); status.Code(got) != codes.Canceled || strings.Contains(got.Error(), "10.0.0.7") {
+			t.Errorf("%v of a client that went away became %v", what, got)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package adaptertest
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"slices"
@@ -74,7 +75,7 @@ func Start(t *testing.T, server func(*service.Service) service.Server) *Adapter 
 		if err := front.Shutdown(ctx); err != nil {
 			t.Errorf("it does not stop: %v", err)
 		}
-		if err := <-done; err != nil && err != http.ErrServerClosed {
+		if err := <-done; err != nil && !errors.Is(err, http.ErrServerClosed) {
 			t.Errorf("it served and then: %v", err)
 		}
 	})

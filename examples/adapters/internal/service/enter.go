@@ -17,7 +17,8 @@ var strangers = throttle.Limit{Rate: 1, Burst: 20}
 // form and in memory of its own; peer is the other end's address and port.
 //
 // Behind net/http the same is Limiter.ByAddress, Guard.Middleware and
-// Limiter.Middleware.
+// Limiter.Middleware. ByAddress also bounds what one address tries at the same moment,
+// and the calls of an account that is refused.
 func (s *Service) Enter(ctx context.Context, h http.Header, peer string) (context.Context, error) {
 	r := &http.Request{Header: h, RemoteAddr: peer}
 	from := subscriber(r)
