@@ -125,8 +125,8 @@ func (g *Guard) Middleware(db *bun.DB, need tenancy.Capability) func(http.Handle
 // program has set counts before a cookie that a browser sends along. The address is
 // the client's.
 //
-// Nothing of r but its Header and its RemoteAddr is asked for, by a Reader either: a
-// server that is not one of net/http fills in those two.
+// A server that is not one of net/http fills in Header and RemoteAddr, and, if it takes
+// cookies, Method, Host and TLS: without these a Reader trusts none.
 func (g *Guard) FromRequest(r *http.Request) (Credential, error) {
 	c, err := FromRequest(r)
 	for _, a := range g.auth {
