@@ -62,14 +62,18 @@ func (k *Keys) Rotate(ctx context.Context, db bun.IDB, r Rotate) (Issued, error)
 		if err != nil {
 			return nil, err
 		}
-		end := now.Add(r.Overlap)
+		end := now.Add(r.Overlap).Truncate(time.Microsecond)
 		_, err = db.NewUpdate().Model((*secretRow)(nil)).Set("expires_at = ?", end).
 			Where("account_id = ? AND key_id = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)", r.Account, r.Key, end).Exec(ctx)
 		if err != nil {
 			return nil, err
 		}
-		n, err := db.NewSelect().Model((*secretRow)(nil)).
-			Where("account_id = ? AND key_id = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)", r.Account, r.Key, now).Count(ctx)
+		live := db.NewSelect().Model((*secretRow)(nil)).
+			Where("account_id = ? AND key_id = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)", r.Account, r.Key, now)
+		if days, limited := plan.Limit(LimitKeyDays); limited && days <= maxKeyDays {
+			live = live.Where("created_at > ?", now.AddDate(0, 0, -int(days)))
+		}
+		n, err := live.Count(ctx)
 		switch {
 		case err != nil:
 			return nil, err
@@ -98,7 +102,7 @@ func (k *Keys) mayHandOn(ctx context.Context, db bun.IDB, key keyRow, actor tena
 }
 
 // change is what the verbs on a key that lives have in common: the account's lock, the
-// key, the logs, and the news that it changed.
+// key, the logs, and the news that it changed. Without a fact nothing did.
 func (k *Keys) change(ctx context.Context, db bun.IDB, line tenancy.Audit,
 	do func(db bun.IDB, key keyRow, now time.Time) (tenancy.Fact, error),
 ) error {
@@ -121,7 +125,7 @@ func (k *Keys) change(ctx context.Context, db bun.IDB, line tenancy.Audit,
 			return ErrKeyOver
 		}
 		fact, err := do(db, key, line.At)
-		if err != nil {
+		if err != nil || fact == nil {
 			return err
 		}
 		if err := k.accounts.Changed(ctx, db, line.Account.Subject()); err != nil {
