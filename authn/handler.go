@@ -139,7 +139,17 @@ func (k *Keys) Handler(db *bun.DB) http.Handler {
 		})
 	})
 	route("POST /keys/{id}/take-over", func(w http.ResponseWriter, r *http.Request, s tenancy.Scope) error {
-		key, err := k.TakeOver(r.Context(), db, TakeOver{Account: s.Account, Key: KeyID(r.PathValue("id")), Actor: s.Actor})
+		if err := problem.Decode(w, r, &struct{}{}); err != nil { // not for its content: no page of another site can send it
+			return err
+		}
+		var key Key
+		err := tx.Join(r.Context(), db, func(db bun.IDB) (err error) {
+			if err := k.mayStill(r.Context(), db, s); err != nil {
+				return err
+			}
+			key, err = k.TakeOver(r.Context(), db, TakeOver{Account: s.Account, Key: KeyID(r.PathValue("id")), Actor: s.Actor})
+			return err
+		})
 		if err != nil {
 			return err
 		}
