@@ -1,9 +1,13 @@
 package authn
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"sync/atomic"
+	"time"
+
+	"github.com/uptrace/bun"
 )
 
 // Quick makes p hash in no time, with something that depends on all that Argon2id
@@ -45,6 +49,25 @@ func CountSums(k *Keys) (computed func() int64) {
 		}
 	}
 	return n.Load
+}
+
+// Gather makes k gather uses as Run does, and Flush writes down what was gathered.
+func Gather(k *Keys) { k.uses.take(k.clock(), true) }
+
+func Flush(ctx context.Context, k *Keys, db bun.IDB) { k.write(ctx, db, k.uses.take(k.clock(), true)) }
+
+// Unknown is how many texts k remembers as no key.
+func Unknown(k *Keys) int { return k.memory.unknown.Len() }
+
+// MaxUnknown and UnknownFor bound what is remembered as no key.
+const (
+	MaxUnknown = maxUnknown
+	UnknownFor = unknownFor
+)
+
+// Refused reports that a text is remembered as no key at an instant.
+func Refused(k *Keys, db bun.IDB, at time.Time, text string) bool {
+	return k.memory.refused(db, at, digestOf(text))
 }
 
 // Rekey is another secret of a key, and what is stored of it.
