@@ -86,7 +86,7 @@ func (k *Keys) Handler(db *bun.DB) http.Handler {
 			Env       string               `json:"env"`
 			Scopes    []tenancy.Permission `json:"scopes"`
 			May       tenancy.Capability   `json:"may"`
-			Addresses []netip.Prefix       `json:"addresses"`
+			Addresses []string             `json:"addresses"`
 			ExpiresAt time.Time            `json:"expires_at"`
 		}
 		if err := problem.Decode(w, r, &body); err != nil {
@@ -95,7 +95,7 @@ func (k *Keys) Handler(db *bun.DB) http.Handler {
 		return k.answerIssued(w, r, db, s, func(db bun.IDB) (Issued, error) {
 			return k.Issue(r.Context(), db, Issue{
 				Account: s.Account, Name: body.Name, Actor: s.Actor, Env: body.Env, Scopes: body.Scopes, May: body.May,
-				Addresses: body.Addresses, ExpiresAt: body.ExpiresAt,
+				Addresses: prefixes(body.Addresses), ExpiresAt: body.ExpiresAt,
 			})
 		})
 	})
@@ -196,6 +196,20 @@ func shown(k Key) Key {
 		k.CreatedBy.ID = ""
 	}
 	return k
+}
+
+// prefixes reads networks and single addresses. What is neither comes out as the zero
+// Prefix, which Issue refuses in its own words.
+func prefixes(texts []string) []netip.Prefix {
+	out := make([]netip.Prefix, len(texts))
+	for i, text := range texts {
+		if addr, err := netip.ParseAddr(text); err == nil {
+			out[i] = netip.PrefixFrom(addr, addr.BitLen())
+		} else {
+			out[i], _ = netip.ParsePrefix(text)
+		}
+	}
+	return out
 }
 
 // mayStill asks for the right again, under the account's lock: who made the request
