@@ -63,22 +63,15 @@ func (k *Keys) Rotate(ctx context.Context, db bun.IDB, r Rotate) (Issued, error)
 			return nil, err
 		}
 		end := now.Add(r.Overlap).Truncate(time.Microsecond)
+		if end.After(now) {
+			if err := k.roomForSecret(ctx, db, key, plan, now); err != nil {
+				return nil, err
+			}
+		}
 		_, err = db.NewUpdate().Model((*secretRow)(nil)).Set("expires_at = ?", end).
 			Where("account_id = ? AND key_id = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)", r.Account, r.Key, end).Exec(ctx)
 		if err != nil {
 			return nil, err
-		}
-		live := db.NewSelect().Model((*secretRow)(nil)).
-			Where("account_id = ? AND key_id = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)", r.Account, r.Key, now)
-		if days, limited := plan.Limit(LimitKeyDays); limited && days <= maxKeyDays {
-			live = live.Where("created_at > ?", now.AddDate(0, 0, -int(days)))
-		}
-		n, err := live.Count(ctx)
-		switch {
-		case err != nil:
-			return nil, err
-		case n >= maxSecrets:
-			return nil, ErrManySecrets
 		}
 		if out.Secret, err = k.newSecret(ctx, db, key, plan, now); err != nil {
 			return nil, err
@@ -90,6 +83,20 @@ func (k *Keys) Rotate(ctx context.Context, db bun.IDB, r Rotate) (Issued, error)
 		return Issued{}, err
 	}
 	return out, nil
+}
+
+// roomForSecret refuses one more where enough live that go on.
+func (k *Keys) roomForSecret(ctx context.Context, db bun.IDB, key keyRow, plan tenancy.Plan, now time.Time) error {
+	live := db.NewSelect().Model((*secretRow)(nil)).
+		Where("account_id = ? AND key_id = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)", key.Account, key.ID, now)
+	if days, limited := plan.Limit(LimitKeyDays); limited && days <= maxKeyDays {
+		live = live.Where("created_at > ?", now.AddDate(0, 0, -int(days)))
+	}
+	n, err := live.Count(ctx)
+	if err == nil && n >= maxSecrets {
+		return ErrManySecrets
+	}
+	return err
 }
 
 // mayHandOn refuses whoever would get more by a key than it holds itself.
