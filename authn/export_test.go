@@ -56,6 +56,13 @@ func Gather(k *Keys) { k.uses.take(k.clock(), true) }
 
 func Flush(ctx context.Context, k *Keys, db bun.IDB) { k.write(ctx, db, k.uses.take(k.clock(), true)) }
 
+// Gathered is how many uses k has gathered.
+func Gathered(k *Keys) int {
+	k.uses.mu.Lock()
+	defer k.uses.mu.Unlock()
+	return len(k.uses.last)
+}
+
 // Unknown is how many texts k remembers as no key.
 func Unknown(k *Keys) int { return k.memory.unknown.Len() }
 
