@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -65,6 +66,17 @@ func Gathered(k *Keys) int {
 
 // Unknown is how many texts k remembers as no key.
 func Unknown(k *Keys) int { return k.memory.unknown.Len() }
+
+// Opened is how many keys k remembers.
+func Opened(k *Keys) int { return k.memory.opened.Len() }
+
+// FillUnknown makes k remember n texts that are no keys.
+func FillUnknown(k *Keys, n int) {
+	until := time.Now().Add(unknownFor)
+	for i := range n {
+		k.memory.unknown.Put(digestOf(strconv.Itoa(i)), until)
+	}
+}
 
 // MaxUnknown and UnknownFor bound what is remembered as no key.
 const (
