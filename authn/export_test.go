@@ -1,9 +1,14 @@
 package authn
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"strconv"
 	"sync/atomic"
+	"time"
+
+	"github.com/uptrace/bun"
 )
 
 // Quick makes p hash in no time, with something that depends on all that Argon2id
@@ -45,6 +50,43 @@ func CountSums(k *Keys) (computed func() int64) {
 		}
 	}
 	return n.Load
+}
+
+// Gather makes k gather uses as Run does, and Flush writes down what was gathered.
+func Gather(k *Keys) { k.uses.take(k.clock(), true) }
+
+func Flush(ctx context.Context, k *Keys, db bun.IDB) { k.write(ctx, db, k.uses.take(k.clock(), true)) }
+
+// Gathered is how many uses k has gathered.
+func Gathered(k *Keys) int {
+	k.uses.mu.Lock()
+	defer k.uses.mu.Unlock()
+	return len(k.uses.last)
+}
+
+// Unknown is how many texts k remembers as no key.
+func Unknown(k *Keys) int { return k.memory.unknown.Len() }
+
+// Opened is how many keys k remembers.
+func Opened(k *Keys) int { return k.memory.opened.Len() }
+
+// FillUnknown makes k remember n texts that are no keys.
+func FillUnknown(k *Keys, n int) {
+	until := time.Now().Add(unknownFor)
+	for i := range n {
+		k.memory.unknown.Put(digestOf(strconv.Itoa(i)), until)
+	}
+}
+
+// MaxUnknown and UnknownFor bound what is remembered as no key.
+const (
+	MaxUnknown = maxUnknown
+	UnknownFor = unknownFor
+)
+
+// Refused reports that a text is remembered as no key at an instant.
+func Refused(k *Keys, db bun.IDB, at time.Time, text string) bool {
+	return k.memory.refused(db, at, digestOf(text))
 }
 
 // Rekey is another secret of a key, and what is stored of it.

@@ -126,7 +126,8 @@ func (k *Keys) find(ctx context.Context, db bun.IDB, now changes.Instant, d dige
 		Join("JOIN authn_keys AS k ON k.account_id = i.account_id AND k.key_id = i.key_id").
 		Join("JOIN authn_key_secrets AS s ON s.account_id = k.account_id AND s.key_id = k.key_id").
 		Where("i.key_id = ?", id).
-		OrderExpr("CASE WHEN s.revoked_at IS NULL THEN 0 ELSE 1 END, s.created_at DESC").Limit(maxPresented)
+		OrderExpr("CASE WHEN s.revoked_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > ?) THEN 0 ELSE 1 END, s.created_at DESC", k.now()).
+		Limit(maxPresented)
 	if err := k.accounts.Beside(q, "k.account_id", "k.maker_id").Scan(ctx, &rows); err != nil {
 		return nil, err
 	}
