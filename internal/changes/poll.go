@@ -16,10 +16,11 @@ func (f *Feed) Run(ctx context.Context, db *bun.DB) {
 		return
 	}
 	defer f.stop()
-	tick := time.NewTicker(max(f.bound/4, 1))
-	defer tick.Stop()
+	next := time.NewTimer(0)
+	defer next.Stop()
 	failing := false
 	for f.wanted(ctx) {
+		next.Reset(f.bound / 4)
 		err := f.Poll(ctx, db)
 		if (err != nil) != failing && ctx.Err() == nil {
 			failing = !failing
@@ -29,7 +30,7 @@ func (f *Feed) Run(ctx context.Context, db *bun.DB) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-tick.C:
+		case <-next.C:
 		}
 	}
 }
@@ -48,6 +49,7 @@ func (f *Feed) wanted(ctx context.Context) bool {
 	case <-ctx.Done():
 		return false
 	case <-f.asked:
+		f.used.Store(false)
 		return true
 	}
 }
