@@ -19,7 +19,7 @@ import (
 // value is none. Formatting, logging and encoding/json leave the secret out.
 type Credential struct {
 	// Scheme is the kind, in lower case: "bearer" for a key or a token, "basic" for
-	// an address and a password.
+	// an address and a password, "session" for a session's token.
 	Scheme string `json:"-"`
 	// Value is what an Authorization header has after the scheme (RFC 9110, section
 	// 11.4).
@@ -36,13 +36,14 @@ type Credential struct {
 const (
 	schemeBearer = "bearer"
 	schemeBasic  = "basic"
+	schemeCookie = "session" // of package sessions
 )
 
 // String names the scheme if it is one of this package's. Any other may be a key
 // that was sent without a scheme.
 func (c Credential) String() string {
 	switch c.Scheme {
-	case schemeBearer, schemeBasic:
+	case schemeBearer, schemeBasic, schemeCookie:
 		return c.Scheme + " credential"
 	}
 	return "credential"
@@ -98,7 +99,7 @@ func FromRequest(r *http.Request) (Credential, error) {
 
 // wanted is the account that a request names.
 func wanted(h http.Header) (tenancy.AccountID, error) {
-	switch ids := h.Values("X-Account-ID"); {
+	switch ids := h["X-Account-Id"]; {
 	case len(ids) > 1:
 		return "", fmt.Errorf("%w: X-Account-ID names one account", tenancy.ErrInvalid)
 	case len(ids) == 1:
@@ -109,16 +110,21 @@ func wanted(h http.Header) (tenancy.AccountID, error) {
 
 // fromHeader is FromRequest without the account and the address.
 func fromHeader(h http.Header) (c Credential, err error) {
-	auth, key := h.Values("Authorization"), h.Values("X-API-Key")
+	auth, key := h["Authorization"], h["X-Api-Key"] // in canonical form, which Values makes anew each time
 	if len(auth) > 1 || len(key) > 1 {
 		return Credential{}, ErrBadCredential
 	}
 	if len(auth) == 1 && auth[0] != "" {
 		scheme, value, _ := strings.Cut(auth[0], " ")
-		if !token(scheme) {
+		switch {
+		case scheme == "Bearer": // as most write it
+			scheme = schemeBearer
+		case !token(scheme):
 			return Credential{}, ErrBadCredential
+		default:
+			scheme = strings.ToLower(scheme)
 		}
-		c = Credential{Scheme: strings.ToLower(scheme), Value: strings.TrimLeft(value, " ")}
+		c = Credential{Scheme: scheme, Value: strings.TrimLeft(value, " ")}
 	}
 	if len(key) == 1 && key[0] != "" {
 		bearer := Credential{Scheme: schemeBearer, Value: key[0]}

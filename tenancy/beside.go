@@ -65,19 +65,29 @@ func beside(q *bun.SelectQuery, is string, account any) *bun.SelectQuery {
 // knows nothing, and says yes: what they may do is asked by Can.
 func (a *Accounts) IsMember(f Found) bool { return a.cfg.Loader != nil || f.FoundMember != nil }
 
+// Subjects are those whose changes end what is remembered of p.
+func (p Principal) Subjects() []string {
+	subjects := []string{string(p.Account.Subject())}
+	if p.known != nil {
+		subjects = append(subjects, string(planSubject(p.known.plan.Slug)))
+	}
+	return subjects
+}
+
 // Know puts what was found beside a credential into its principal, so that Validate
-// does not ask again, and remembers it. t and at are from before the query.
-func (a *Accounts) Know(t changes.Ticket, at time.Time, db bun.IDB, who Principal, f Found) (Principal, error) {
+// does not ask again, and remembers it. It returns the account's plan too, which is the
+// zero Plan where a host's Loader knows it. t and at are from before the query.
+func (a *Accounts) Know(t changes.Ticket, at time.Time, db bun.IDB, who Principal, f Found) (Principal, Plan, error) {
 	if f.FoundAccount == nil || *f.FoundAccount != who.Account {
-		return who, nil
+		return who, Plan{}, nil
 	}
 	k, err := f.known(at)
 	if err != nil {
-		return Principal{}, err
+		return Principal{}, Plan{}, err
 	}
 	a.remember(t, db, k)
 	who.known = k
-	return who, nil
+	return who, k.plan, nil
 }
 
 // load reads an account of this package's own tables in one statement, its overrides

@@ -15,6 +15,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/quitrent/quitrent/internal/changes"
 	"github.com/quitrent/quitrent/internal/dbtest"
 	"github.com/quitrent/quitrent/internal/problem"
 	"github.com/quitrent/quitrent/tenancy"
@@ -80,7 +81,7 @@ func serve(t *testing.T, db *bun.DB, cfg tenancy.Config) *server {
 }
 
 func (s *server) awaitReading() {
-	for !s.Feed().Fresh(s.db, time.Now()) {
+	for !s.Feed().Fresh(s.db, changes.Now()) {
 		runtime.Gosched()
 	}
 }
@@ -691,7 +692,7 @@ func TestM6_UnderLoadASuspensionCountsAtOnce(t *testing.T) {
 		var phase, changing, asked, done atomic.Int64
 		suspender := func() error {
 			defer done.Store(1)
-			for p := range int64(40) {
+			for p := range int64(20) {
 				changing.Store(1)
 				var err error
 				if p%2 == 0 {
@@ -704,7 +705,7 @@ func TestM6_UnderLoadASuspensionCountsAtOnce(t *testing.T) {
 				}
 				phase.Store(p + 1)
 				changing.Store(0)
-				for before := asked.Load(); asked.Load() < before+50; {
+				for before := asked.Load(); asked.Load() < before+20; {
 					runtime.Gosched()
 				}
 			}

@@ -4,7 +4,10 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
+
+	"github.com/quitrent/quitrent/internal/problem"
 )
 
 const (
@@ -16,9 +19,55 @@ const (
 
 // announce adds the policy and its state to an answer. Both fields are lists, so
 // another policy's stay.
-func announce(h http.Header, policy string, d Decision) {
-	h.Add("RateLimit-Policy", policyField(policy, d.Limit))
-	h.Add("RateLimit", stateField(policy, d))
+func (l *Limiter) announce(h http.Header, policy string, d Decision) {
+	// Keys in canonical form, which Add makes anew each time.
+	if known := l.policies.of(policy, d.Limit); h["Ratelimit-Policy"] == nil {
+		h["Ratelimit-Policy"] = known.field
+	} else {
+		h["Ratelimit-Policy"] = append(h["Ratelimit-Policy"], known.field...)
+	}
+	h["Ratelimit"] = append(h["Ratelimit"], stateField(policy, d))
+}
+
+// maxPolicies bounds the descriptions that are kept: a plan has one.
+const maxPolicies = 1000
+
+// policies keeps what is said of limits again and again.
+type policies struct {
+	mu    sync.RWMutex
+	known map[limited]description
+}
+
+type limited struct {
+	policy string
+	limit  Limit
+}
+
+// description is what is said of a limit.
+type description struct {
+	field []string // a list of one whose capacity is one: what is added to it goes elsewhere
+	body  []byte   // of a refusal
+}
+
+func (p *policies) of(policy string, l Limit) description {
+	key := limited{policy, l}
+	p.mu.RLock()
+	d, ok := p.known[key]
+	p.mu.RUnlock()
+	if ok {
+		return d
+	}
+	d = description{
+		field: []string{policyField(policy, l)},
+		body:  problem.Body(&LimitedError{Policy: policy, Decision: Decision{Limit: l}}),
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.known == nil || len(p.known) >= maxPolicies {
+		p.known = map[limited]description{}
+	}
+	p.known[key] = d
+	return d
 }
 
 func policyField(policy string, l Limit) string {

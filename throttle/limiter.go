@@ -36,7 +36,8 @@ type Config struct {
 // Limiter decides how fast accounts and addresses may go. It holds their buckets
 // in memory: use one for the whole process. It serves any number of goroutines.
 type Limiter struct {
-	cfg Config
+	cfg      Config
+	policies *policies
 
 	// A table for each, so that keys which strangers choose cannot push out others.
 	keys       *table[string]
@@ -61,6 +62,7 @@ func New(cfg Config) *Limiter {
 	}
 	return &Limiter{
 		cfg:        cfg,
+		policies:   &policies{},
 		keys:       newTable[string](cfg.MaxKeys),
 		accounts:   newTable[tenancy.AccountID](cfg.MaxKeys),
 		addresses:  newTable[clientaddr.Key](cfg.MaxKeys),

@@ -39,7 +39,7 @@ const (
 
 // MaxAge is how long anything is remembered: what is changed past this library, by
 // hand, counts after that.
-const MaxAge = time.Minute
+const MaxAge = 5 * time.Minute
 
 // Life is how long something is remembered that depends on one subject.
 type Life struct{ over atomic.Bool }
@@ -62,7 +62,7 @@ type Feed struct {
 	table string
 	bound time.Duration
 	base  time.Time
-	now   func() instant
+	now   func() moment
 	asked chan struct{} // somebody found the feed not fresh
 	used  atomic.Bool   // somebody asked since the last reading
 
@@ -74,19 +74,19 @@ type Feed struct {
 	lives *cache.Map[string, *Life]
 
 	mu    sync.Mutex
-	round int64   // of the readings
-	first int64   // the reading before which nothing was loaded that is remembered
-	last  instant // when the last good reading began
+	round int64  // of the readings
+	first int64  // the reading before which nothing was loaded that is remembered
+	last  moment // when the last good reading began
 	seen  map[string]sighting
 	own   map[string]own
 	prune int // so many in own are looked through for those that are over
 }
 
-// instant is when something is, since the Feed was made and as the wall clock shows.
-type instant struct{ mono, wall int64 }
+// moment is an Instant: since the Feed was made, and as the wall clock shows it.
+type moment struct{ mono, wall int64 }
 
-func (f *Feed) instant(t time.Time) instant {
-	return instant{mono: int64(t.Sub(f.base)), wall: t.UnixNano()}
+func (f *Feed) moment(t Instant) moment {
+	return moment{mono: int64(t.Sub(f.base)), wall: t.UnixNano()}
 }
 
 // sighting is a recent change, as it was read.
@@ -111,15 +111,21 @@ func New(table string, bound time.Duration, most int) *Feed {
 		lives: cache.New(most, func(s string) uint64 { return maphash.String(seed, s) }, func(l *Life) { l.over.Store(true) }),
 		first: 1, seen: map[string]sighting{}, own: map[string]own{},
 	}
-	f.now = func() instant { return f.instant(time.Now()) }
+	f.now = func() moment { return f.moment(Now()) }
 	return f
 }
 
-// Fresh reports whether what was remembered of db counts at now, which the caller has
-// just read from time.Now.
-func (f *Feed) Fresh(db bun.IDB, now time.Time) bool { return f.fresh(db, f.instant(now)) }
+// Instant is what the clock of the machine has just said. Nobody outside of this library
+// makes one, so that none is old.
+type Instant struct{ time.Time }
 
-func (f *Feed) fresh(db bun.IDB, now instant) bool {
+// Now reads the clock.
+func Now() Instant { return Instant{time.Now()} }
+
+// Fresh reports whether what was remembered of db counts now.
+func (f *Feed) Fresh(db bun.IDB, now Instant) bool { return f.fresh(db, f.moment(now)) }
+
+func (f *Feed) fresh(db bun.IDB, now moment) bool {
 	pool := f.pool.Load()
 	if pool == nil {
 		return false

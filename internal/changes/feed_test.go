@@ -15,11 +15,11 @@ import (
 const bound = time.Second
 
 // clock is the clock of one process and of its machine.
-type clock struct{ at instant }
+type clock struct{ at moment }
 
-func newClock() *clock { return &clock{instant{mono: 1, wall: 1e18}} }
+func newClock() *clock { return &clock{moment{mono: 1, wall: 1e18}} }
 
-func (c *clock) now() instant { return c.at }
+func (c *clock) now() moment { return c.at }
 
 func (c *clock) pass(d time.Duration) {
 	c.at.mono += int64(d)
@@ -161,10 +161,10 @@ func TestFeed_ALoadThatLastsTooLongIsForgotten(t *testing.T) {
 func TestMemo_NothingIsOlderThanMaxAge(t *testing.T) {
 	p := newProcess(t)
 	begin := p.Begin()
-	p.clock.pass(MaxAge / 2)
+	p.clock.pass(maxLoad)
 	p.read()
 	p.keep(begin, "x", 1, "a")
-	p.clock.pass(MaxAge/2 - 1)
+	p.clock.pass(MaxAge - maxLoad - 1)
 	p.read()
 	p.want("before MaxAge", "x", 1)
 	p.clock.pass(1)

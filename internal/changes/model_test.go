@@ -70,7 +70,7 @@ type remembered struct {
 }
 
 type reading struct {
-	began instant
+	began moment
 	rows  []row
 	read  bool
 }
@@ -82,12 +82,12 @@ type loading struct {
 	read    bool
 }
 
-func (w *world) clock(n *node) instant {
+func (w *world) clock(n *node) moment {
 	now := w.now
 	if n.asleep {
 		now = n.fell
 	}
-	return instant{mono: now - n.behind, wall: w.now + n.skew}
+	return moment{mono: now - n.behind, wall: w.now + n.skew}
 }
 
 // pass lets time go by, after which most processes read.
@@ -267,7 +267,7 @@ func newWorld(t *rapid.T, db *bun.DB) *world {
 	for i := range 2 + w.rand.IntN(2) {
 		n := &node{Feed: New("changes", w.bound, 1000), name: fmt.Sprint(i), memory: map[string]remembered{}, sleeps: w.rand.IntN(2) == 0}
 		n.skew = int64(w.rand.IntN(5)-2) * int64(time.Hour)
-		n.now = func() instant { return w.clock(n) }
+		n.now = func() moment { return w.clock(n) }
 		n.pool.Store(db.DB)
 		w.processes = append(w.processes, n)
 	}

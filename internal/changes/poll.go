@@ -30,13 +30,14 @@ func (f *Feed) Run(ctx context.Context, db *bun.DB) {
 		}
 		select {
 		case <-ctx.Done():
+			return
 		case <-next.C:
 		}
 	}
 }
 
-// wanted waits until somebody asks, unless somebody has since the last reading. It
-// reports false when ctx ends.
+// wanted waits until somebody has asked since the last reading. It reports false when
+// ctx ends.
 func (f *Feed) wanted(ctx context.Context) bool {
 	select { // what was left here by somebody who has been answered since
 	case <-f.asked:
@@ -60,6 +61,7 @@ func (f *Feed) stop() {
 	defer f.mu.Unlock()
 	f.mono.Store(0)
 	f.pool.Store(nil)
+	f.used.Store(false)
 	f.forget()
 }
 
@@ -92,7 +94,7 @@ func (f *Feed) Poll(ctx context.Context, db *bun.DB) error {
 
 // apply takes in what a reading says that began then and has just ended, and returns
 // what needs to be read no more.
-func (f *Feed) apply(rows []row, began instant) (old []row) {
+func (f *Feed) apply(rows []row, began moment) (old []row) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := f.now()
@@ -131,7 +133,7 @@ func (f *Feed) apply(rows []row, began instant) (old []row) {
 
 // missed reports that since the last reading a change may have come and gone: that was
 // too long ago, or the machine slept meanwhile, and what is remembered has not aged.
-func (f *Feed) missed(now instant) bool {
+func (f *Feed) missed(now moment) bool {
 	awake, all := now.mono-f.last.mono, now.wall-f.last.wall
 	return awake > int64(recentFor/2) || all-awake > int64(f.bound)
 }

@@ -320,7 +320,7 @@ func (r *running) run() func() {
 
 func (r *running) wants(what string, fresh bool) {
 	r.t.Helper()
-	if got := r.Fresh(r.db, time.Now()); got != fresh {
+	if got := r.Fresh(r.db, Now()); got != fresh {
 		r.t.Errorf("%s: it is fresh: %v", what, got)
 	}
 }
@@ -363,7 +363,7 @@ func TestRun_IsNotWokenByOthers(t *testing.T) {
 	inBubble(t, bound, func(r *running) {
 		other := dbtest.SQLite(r.t)
 		for _, db := range []bun.IDB{other, bun.Tx{}, bun.Conn{}} {
-			if r.Fresh(db, time.Now()) {
+			if r.Fresh(db, Now()) {
 				r.t.Errorf("%T is fresh", db)
 			}
 		}
@@ -380,7 +380,7 @@ func TestRun_FailsAndRecovers(t *testing.T) {
 		r.asked.away.Store(true)
 		for range 10 {
 			wait(bound / 10)
-			r.Fresh(r.db, time.Now())
+			r.Fresh(r.db, Now())
 		}
 		r.wants("a bound after the last good reading", false)
 		for range 100 {
@@ -401,7 +401,7 @@ func TestRun_ASecondOneDoesNothing(t *testing.T) {
 		r.wantReadings("two of them", 1)
 		other := dbtest.SQLite(r.t, table)
 		r.Run(r.t.Context(), other)
-		if r.Fresh(other, time.Now()) {
+		if r.Fresh(other, Now()) {
 			r.t.Error("a second database is read")
 		}
 		r.wants("the first one goes on", true)
@@ -423,14 +423,14 @@ func TestRun_WhatItEndsWithIsForgotten(t *testing.T) {
 		r.wants("the first question", false)
 		synctest.Wait()
 		memo.Keep(r.Begin(), r.db, "a", func([]*Life) int { return 1 }, "a")
-		if _, ok := memo.Get(r.db, time.Now(), "a"); !ok {
+		if _, ok := memo.Get(r.db, Now(), "a"); !ok {
 			r.t.Error("it is not remembered")
 		}
 		r.stop()
 		r.stop = r.run()
 		r.wants("the first question", false)
 		synctest.Wait()
-		if _, ok := memo.Get(r.db, time.Now(), "a"); ok {
+		if _, ok := memo.Get(r.db, Now(), "a"); ok {
 			r.t.Error("it is remembered from before")
 		}
 	})
@@ -475,7 +475,7 @@ func TestFeed_ManyAtOnce(t *testing.T) {
 					truth.Add(1) // it is committed
 				default:
 					least := truth.Load()
-					if v, ok := memo.Get(db, time.Now(), "a"); ok && v < least {
+					if v, ok := memo.Get(db, Now(), "a"); ok && v < least {
 						return errors.New("it answers with what this process has changed before")
 					}
 					ticket := f.Begin()
