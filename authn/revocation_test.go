@@ -82,6 +82,7 @@ type hammer struct {
 	targets  atomic.Pointer[[]*target]
 	calls    atomic.Int64
 	hits     atomic.Int64
+	quiet    atomic.Bool
 	passed   chan struct{} // all targets have been tried once more
 	stop     func()        // ends Run; nil: it does not run
 	stall    stalls
@@ -134,7 +135,10 @@ func (h *hammer) run(ctx context.Context) {
 
 func (h *hammer) pound(ctx context.Context) {
 	for {
-		for _, t := range *h.targets.Load() {
+		for i, t := range *h.targets.Load() {
+			if h.rests(i) {
+				continue
+			}
 			var (
 				asked atomic.Int64
 				err   error
@@ -171,6 +175,10 @@ func (h *hammer) pound(ctx context.Context) {
 	}
 }
 
+// rests reports that nobody asks for a target now: half of them nobody asks for while
+// the news are stalled, so that what was remembered of them before is there after that.
+func (h *hammer) rests(i int) bool { return h.quiet.Load() && i%4 >= 2 }
+
 func later(at *atomic.Int64, t int64) {
 	for old := at.Load(); old < t && !at.CompareAndSwap(old, t); old = at.Load() {
 	}
@@ -188,6 +196,7 @@ func (h *hammer) obey(ctx context.Context, o order) report {
 		h.targets.Store(&targets)
 	}
 	if o.Stall != "" {
+		h.quiet.Store(o.Stall != stallNone)
 		h.stall.as(o.Stall)
 		switch {
 		case o.Stall == stallRun:
@@ -198,12 +207,12 @@ func (h *hammer) obey(ctx context.Context, o order) report {
 		}
 	}
 	var r report
-	for _, t := range *h.targets.Load() {
+	for i, t := range *h.targets.Load() {
 		at := &t.ended
 		if o.Remembered {
 			at = &t.remembered
 		}
-		for at.Load() <= o.After {
+		for at.Load() <= o.After && !h.rests(i) {
 			<-h.passed
 		}
 		r.Last = append(r.Last, t.letIn.Load())
