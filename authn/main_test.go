@@ -20,7 +20,9 @@ import (
 	"github.com/quitrent/quitrent/tenancy/tenancytest"
 )
 
-func TestMain(m *testing.M) { dbtest.Main(m, nil) }
+func TestMain(m *testing.M) {
+	dbtest.Main(m, map[string]dbtest.ChildFunc{"hammer": hammerChild})
+}
 
 // t0 is when most tests begin. It has microseconds, which both databases keep.
 var t0 = time.Date(2026, 3, 1, 9, 0, 0, 123456000, time.UTC)

@@ -88,9 +88,10 @@ func (a *Accounts) read(ctx context.Context, db bun.IDB, id AccountID) (*known, 
 }
 
 // remember keeps k until its account or its plan changes. What a Loader says may
-// change without a word.
+// change without a word, and of a plan that is missing nobody knows which one it is
+// that Ensure is to announce.
 func (a *Accounts) remember(t changes.Ticket, db bun.IDB, k *known) {
-	if a.cfg.Loader != nil && !a.cfg.LoaderAnnounces {
+	if a.cfg.Loader != nil && !a.cfg.LoaderAnnounces || k.plan.Slug == "" {
 		return
 	}
 	a.memory.accounts.Keep(t, db, k.account, func(lives []*changes.Life) *known {

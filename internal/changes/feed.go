@@ -8,7 +8,8 @@
 // committed before that reading has been seen by it, and one committed later is not yet
 // older than the bound. So the promise holds by one process's monotonic clock alone,
 // whatever the clocks of others say, and a process that cannot read uses nothing that it
-// remembers.
+// remembers. Its wall clock tells it only that the machine has slept, which stops the
+// monotonic one: a sleep after which the wall clock is set back by as much is not seen.
 package changes
 
 import (
@@ -29,8 +30,8 @@ const (
 	// has not read for half of it forgets everything.
 	recentFor = 10 * time.Minute
 	// ownFor is how long a process remembers nothing of what it is changing itself,
-	// unless it sees the change committed before: at most so long does a transaction
-	// last whose change counts at once in its own process.
+	// unless it sees the change committed before: for not quite so long may a
+	// transaction last whose change counts at once in its own process.
 	ownFor = time.Minute
 	// maxLoad is how long a load may last whose result is remembered.
 	maxLoad = time.Minute
@@ -61,6 +62,7 @@ type Feed struct {
 	table string
 	bound time.Duration
 	base  time.Time
+	now   func() moment
 	asked chan struct{} // somebody found the feed not fresh
 	used  atomic.Bool   // somebody asked since the last reading
 
@@ -72,17 +74,26 @@ type Feed struct {
 	lives *cache.Map[string, *Life]
 
 	mu    sync.Mutex
-	round int64 // of the readings
-	last  int64 // when the last good reading began
+	round int64  // of the readings
+	first int64  // the reading before which nothing was loaded that is remembered
+	last  moment // when the last good reading began
 	seen  map[string]sighting
 	own   map[string]own
+	prune int // so many in own are looked through for those that are over
+}
+
+// moment is an Instant: since the Feed was made, and as the wall clock shows it.
+type moment struct{ mono, wall int64 }
+
+func (f *Feed) moment(t Instant) moment {
+	return moment{mono: int64(t.Sub(f.base)), wall: t.UnixNano()}
 }
 
 // sighting is a recent change, as it was read.
 type sighting struct {
 	version int64
 	round   int64 // in which it was first read
-	at      int64
+	at      int64 // when that had ended
 }
 
 // own is a change of this process whose commit has not been seen.
@@ -95,11 +106,13 @@ type own struct {
 // something is remembered.
 func New(table string, bound time.Duration, most int) *Feed {
 	seed := maphash.MakeSeed()
-	return &Feed{
+	f := &Feed{
 		table: table, bound: bound, base: time.Now(), asked: make(chan struct{}, 1),
 		lives: cache.New(most, func(s string) uint64 { return maphash.String(seed, s) }, func(l *Life) { l.over.Store(true) }),
-		seen:  map[string]sighting{}, own: map[string]own{},
+		first: 1, seen: map[string]sighting{}, own: map[string]own{},
 	}
+	f.now = func() moment { return f.moment(Now()) }
+	return f
 }
 
 // Instant is what the clock of the machine has just said. Nobody outside of this library
@@ -110,7 +123,9 @@ type Instant struct{ time.Time }
 func Now() Instant { return Instant{time.Now()} }
 
 // Fresh reports whether what was remembered of db counts now.
-func (f *Feed) Fresh(db bun.IDB, now Instant) bool {
+func (f *Feed) Fresh(db bun.IDB, now Instant) bool { return f.fresh(db, f.moment(now)) }
+
+func (f *Feed) fresh(db bun.IDB, now moment) bool {
 	pool := f.pool.Load()
 	if pool == nil {
 		return false
@@ -121,7 +136,7 @@ func (f *Feed) Fresh(db bun.IDB, now Instant) bool {
 	if !f.used.Load() {
 		f.used.Store(true)
 	}
-	if int64(now.Sub(f.base)) < f.mono.Load() && now.UnixNano() < f.wall.Load() {
+	if now.mono < f.mono.Load() && now.wall < f.wall.Load() {
 		return true
 	}
 	select {
@@ -146,17 +161,28 @@ func (f *Feed) Announce(ctx context.Context, db bun.IDB, subject string) error {
 	return nil
 }
 
+// change is also called where nothing reads the changes yet: that may begin before the
+// transaction ends.
 func (f *Feed) change(subject string, version int64) {
-	if f.pool.Load() == nil {
-		return
-	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.own[subject] = own{version: version, until: f.since() + int64(ownFor)}
+	now := f.now().mono
+	if len(f.own) >= f.prune {
+		f.letGo(now)
+		f.prune = 2*len(f.own) + 64
+	}
+	f.own[subject] = own{version: version, until: now + int64(ownFor)}
 	f.lives.Delete(subject)
 }
 
-func (f *Feed) since() int64 { return int64(time.Since(f.base)) }
+// letGo takes changes of this process for undone that were not committed in time.
+func (f *Feed) letGo(now int64) {
+	for subject, o := range f.own {
+		if o.until <= now {
+			delete(f.own, subject)
+		}
+	}
+}
 
 // Ticket is when a load began.
 type Ticket struct{ round, at int64 }
@@ -165,20 +191,20 @@ type Ticket struct{ round, at int64 }
 func (f *Feed) Begin() Ticket {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return Ticket{round: f.round, at: f.since()}
+	return Ticket{round: f.round, at: f.now().mono}
 }
 
 // keep gives the lives of what was loaded since t, one for each subject that it depends
 // on, to put, which remembers it under them. It does not when one of them may have
 // changed since: a load that is slower than the news must not bring back what is over.
 func (f *Feed) keep(t Ticket, db bun.IDB, put func(lives []*Life), subjects ...string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if d, ok := db.(*bun.DB); !ok || d.DB != f.pool.Load() {
 		return false
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	now := f.since()
-	if now-t.at > int64(maxLoad) {
+	now := f.now().mono
+	if t.round < f.first || now-t.at > int64(maxLoad) {
 		return false
 	}
 	for _, s := range subjects {

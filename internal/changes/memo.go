@@ -25,8 +25,12 @@ func NewMemo[K comparable, V any](feed *Feed, most int, hash func(K) uint64) *Me
 
 // Get is what is remembered under k and still counts now.
 func (m *Memo[K, V]) Get(db bun.IDB, now Instant, k K) (V, bool) {
-	if m.feed.Fresh(db, now) {
-		if got, ok := m.values.Get(k); ok && !Over(got.lives) && int64(now.Sub(m.feed.base)) < got.until {
+	return m.get(db, m.feed.moment(now), k)
+}
+
+func (m *Memo[K, V]) get(db bun.IDB, now moment, k K) (V, bool) {
+	if m.feed.fresh(db, now) {
+		if got, ok := m.values.Get(k); ok && !Over(got.lives) && now.mono < got.until {
 			return got.value, true
 		}
 	}
