@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/internal/changes"
 )
 
 // Quick makes p hash in no time, with something that depends on all that Argon2id
@@ -74,7 +76,7 @@ func Opened(k *Keys) int { return k.memory.opened.Len() }
 func FillUnknown(k *Keys, n int) {
 	until := time.Now().Add(unknownFor)
 	for i := range n {
-		k.memory.unknown.Put(digestOf(strconv.Itoa(i)), until)
+		k.memory.unknown.Put(digestOf(0, strconv.Itoa(i)), until)
 	}
 }
 
@@ -86,7 +88,8 @@ const (
 
 // Refused reports that a text is remembered as no key at an instant.
 func Refused(k *Keys, db bun.IDB, at time.Time, text string) bool {
-	return k.memory.refused(db, at, digestOf(text))
+	env := k.form.env(text)
+	return k.memory.refused(db, changes.Instant{Time: at}, digestOf(env, text[len(k.form.prefixes[env]):]))
 }
 
 // Rekey is another secret of a key, and what is stored of it.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/quitrent/quitrent/authn"
+	"github.com/quitrent/quitrent/internal/changes"
 	"github.com/quitrent/quitrent/tenancy"
 )
 
@@ -46,7 +47,7 @@ func (h *house) remember(t *testing.T, cfg authn.Config) (read func()) {
 		}
 	}
 	read()
-	for !feed.Fresh(h.db, time.Now()) { // until the goroutine has begun
+	for !feed.Fresh(h.db, changes.Now()) { // until the goroutine has begun
 		runtime.Gosched()
 	}
 	return read

@@ -15,8 +15,8 @@ import (
 
 	"github.com/quitrent/quitrent/authn"
 	"github.com/quitrent/quitrent/authn/sessions"
-	"github.com/quitrent/quitrent/tenancy"
 	"github.com/quitrent/quitrent/internal/dbtest"
+	"github.com/quitrent/quitrent/tenancy"
 )
 
 // spill prints v in every way that a host might by accident.
