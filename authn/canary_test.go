@@ -70,6 +70,10 @@ func TestSecrets_ShowNowhere(t *testing.T) {
 				spill(&out, h.passwords.Set(t.Context(), h.db, set))
 			}
 		}
+		in := authn.SignIn{Email: goodPassword, Password: goodPassword} // typed into the wrong field
+		for _, v := range []any{in, &in, struct{ S authn.SignIn }{in}} {
+			spill(&out, v)
+		}
 		for _, v := range []any{p, &p, authn.Config{Peppers: []authn.Pepper{p}}.Peppers, struct{ P authn.Pepper }{p}, issued, &issued, struct{ I authn.Issued }{issued}} {
 			spill(&out, v)
 		}
@@ -85,7 +89,7 @@ func TestSecrets_ShowNowhere(t *testing.T) {
 			}
 		}
 		for _, password := range []string{goodPassword, "CANARYpassword", "CANARY\x00", strings.Repeat("CANARY", 100)} {
-			_, err := h.passwords.SignIn(t.Context(), h.db, "eve@example.com", password)
+			_, err := h.passwords.SignIn(t.Context(), h.db, authn.SignIn{Email: "eve@example.com", Password: password})
 			spill(&out, err)
 			_, err = h.passwords.Prepare(t.Context(), tenancy.Register{Name: "CANARY", Email: "canary@example.com"}, password)
 			spill(&out, err)
@@ -98,7 +102,7 @@ func TestSecrets_ShowNowhere(t *testing.T) {
 		_ = h.db.Close() // what a lost database makes of it
 		_, err = keys.Verify(t.Context(), h.db, issued.Secret, 0)
 		spill(&out, err)
-		_, err = h.passwords.SignIn(t.Context(), h.db, "ada@example.com", goodPassword)
+		_, err = h.passwords.SignIn(t.Context(), h.db, authn.SignIn{Email: "ada@example.com", Password: goodPassword})
 		spill(&out, err)
 
 		for what, secret := range map[string]string{

@@ -89,5 +89,22 @@
 // SignIn does the same work and says the same words whether the address is
 // unknown, the user has no password, or the password is wrong. A sign-up says that
 // an address is taken, since somebody who forgot an account must learn it.
-// Limiting how often either is tried is for package throttle, in front.
+//
+// # How often a password is tried
+//
+// Every attempt is counted before anything is hashed (PasswordLimits), and refused with
+// ErrTooManyAttempts (429, Retry-After) in the same words whether the address exists. A
+// wrong password counts against the e-mail address from that network address, against the
+// e-mail address from everywhere, and against the network address. A right one is given
+// back and counts against its person, so that a script may go on sending its password, at
+// 2 requests a second, and keeps no CPU busy with it; a key is the better way.
+//
+// Where somebody has signed in from, only what is tried from there counts: a stranger
+// elsewhere who uses up the attempts for an address keeps its owner out of places where
+// that person has never been, and of none other. That is remembered by the process: after
+// a restart, as from a new place, a person waits with everybody else until the attack
+// slows down. A stranger behind the same network address is no stranger.
+//
+// Counts are in memory, bounded (some 65,000 of each kind), and each process has its own.
+// Behind a proxy, name it in TrustedProxies: otherwise all the world is one address.
 package authn

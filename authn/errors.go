@@ -19,6 +19,10 @@ var (
 	// 404: also for what belongs to another account.
 	ErrNoKey = problem.New(http.StatusNotFound, "no_key", "there is no such API key")
 
+	// 429: waiting fixes it. It comes with a RetryAfter() time.Duration, which errors.As
+	// finds.
+	ErrTooManyAttempts = problem.New(http.StatusTooManyRequests, "too_many_attempts", "too many attempts to sign in or up: wait as long as Retry-After says")
+
 	// 422. The detail says what to do.
 	ErrWeakPassword = problem.New(http.StatusUnprocessableEntity, "weak_password", "choose another password")
 )
