@@ -107,4 +107,18 @@
 //
 // Counts are in memory, bounded (some 65,000 of each kind), and each process has its own.
 // Behind a proxy, name it in TrustedProxies: otherwise all the world is one address.
+//
+// # Passwords of another framework
+//
+// While PasswordConfig.Foreign names a kind of hash, sign-in also verifies what package
+// adoption has taken over, and replaces it by Argon2id at the first right password,
+// whether or not the policy would take that one today. The password is hashed as it was
+// typed, up to 1,024 bytes; of one that bcrypt was given the first 72 bytes count, as they
+// did before, and all of it from then on. A hash that cannot be read, or costs more than
+// Foreign says, opens nothing and is logged.
+//
+// Everybody pays the work of the dearest hash of each kind that is named: iterations add
+// up, and so do the rounds of bcrypt. What time still tells are the microseconds of a call
+// more, the hashes of Argon2id that are dearer or cheaper than today's, and who signs in
+// rightly for the first time.
 package authn

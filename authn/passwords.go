@@ -36,6 +36,9 @@ type PasswordConfig struct {
 	// Realm is what a browser shows with its question for a password: printable
 	// ASCII without quotes and backslashes, or it is not used. Default: "API".
 	Realm string
+	// Foreign names the hashes of another framework that a sign-in verifies and
+	// replaces. Default: none.
+	Foreign Foreign
 	// Limits bounds how often passwords are tried. Default: see PasswordLimits.
 	Limits PasswordLimits
 	// TrustedProxies are those whose X-Forwarded-For is believed for the address that
@@ -63,6 +66,7 @@ type Passwords struct {
 	attempts *attempts
 	turns    chan struct{} // holds one element for each hash that is being computed
 	derive   func(password, salt []byte, passes, memory uint32, lanes uint8, length uint32) []byte
+	stretch  stretch
 }
 
 // NewPasswords makes Passwords from cfg, for the users of accounts.
@@ -73,6 +77,7 @@ func NewPasswords(accounts *tenancy.Accounts, cfg PasswordConfig) *Passwords {
 	if cfg.Realm == "" || !quotable(cfg.Realm) {
 		cfg.Realm = "API"
 	}
+	cfg.Foreign = cfg.Foreign.within()
 	cfg.TrustedProxies = slices.Clone(cfg.TrustedProxies)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -91,6 +96,7 @@ func NewPasswords(accounts *tenancy.Accounts, cfg PasswordConfig) *Passwords {
 		attempts: newAttempts(cfg.Limits),
 		turns:    make(chan struct{}, cfg.Parallel),
 		derive:   argon2.IDKey,
+		stretch:  realStretch,
 	}
 }
 

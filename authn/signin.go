@@ -40,7 +40,8 @@ func (s SignIn) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String(
 func (s SignIn) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // SignIn finds the user with this address and password. A hash that is weaker than
-// those made now is replaced. Which accounts the user may enter, and for what, is
+// those made now, or another framework's, is replaced by one of this password; whether
+// the policy would take it for a new one is not asked. Which accounts the user may enter, and for what, is
 // for tenancy.AccountOf and Enter: somebody whose trial is over signs in to pay.
 // db must not be a transaction.
 //
@@ -71,26 +72,33 @@ func (p *Passwords) signIn(ctx context.Context, db bun.IDB, email, password stri
 	if err != nil {
 		return tenancy.User{}, err
 	}
-	h, known := parseHash(stored)
-	if stored != "" && !known {
-		slog.ErrorContext(ctx, "authn: a stored password hash cannot be read", "user", user.ID)
-	}
-	if !known { // compute one all the same
+	h, ours := parseHash(stored)
+	if !ours { // compute one all the same
 		h = passwordHash{cost: p.cost, salt: make([]byte, saltLength), sum: make([]byte, hashLength)}
 	}
-	if len(password) > maxPasswordBytes || !utf8.ValidString(password) {
-		password, known = "", false // nobody has such a one
+	f, theirs := foreignHash{}, false
+	if stored != "" && !ours {
+		if f, err = p.cfg.Foreign.parse(stored); err != nil {
+			slog.ErrorContext(ctx, "authn: a stored password hash cannot be verified", "user", user.ID, "err", err)
+		}
+		theirs = err == nil
 	}
-	password = normal(password)
-	matches, err := p.matches(ctx, h, password)
+	if len(password) > maxPasswordBytes || !utf8.ValidString(password) {
+		password, ours, theirs = "", false, false // nobody has such a one
+	}
+	matches, err := p.matches(ctx, h, normal(password))
 	if err != nil {
 		return tenancy.User{}, err
 	}
-	if !matches || !known {
+	matchesForeign, err := p.matchesForeign(ctx, f, password)
+	if err != nil {
+		return tenancy.User{}, err
+	}
+	if !(matches && ours || matchesForeign && theirs) {
 		return tenancy.User{}, fmt.Errorf("%w: the e-mail address or the password is wrong", ErrBadCredential)
 	}
-	if h.weaker(p.cost) {
-		if err := p.upgrade(ctx, db, user.ID, stored, password); err != nil {
+	if theirs || h.weaker(p.cost) {
+		if err := p.upgrade(ctx, db, user.ID, stored, normal(password)); err != nil {
 			slog.WarnContext(ctx, "authn: a weak password hash stays until the next sign-in", "user", user.ID, "err", err)
 		}
 	}
