@@ -98,7 +98,7 @@ func FromRequest(r *http.Request) (Credential, error) {
 
 // wanted is the account that a request names.
 func wanted(h http.Header) (tenancy.AccountID, error) {
-	switch ids := h.Values("X-Account-ID"); {
+	switch ids := h["X-Account-Id"]; {
 	case len(ids) > 1:
 		return "", fmt.Errorf("%w: X-Account-ID names one account", tenancy.ErrInvalid)
 	case len(ids) == 1:
@@ -109,16 +109,21 @@ func wanted(h http.Header) (tenancy.AccountID, error) {
 
 // fromHeader is FromRequest without the account and the address.
 func fromHeader(h http.Header) (c Credential, err error) {
-	auth, key := h.Values("Authorization"), h.Values("X-API-Key")
+	auth, key := h["Authorization"], h["X-Api-Key"] // in canonical form, which Values makes anew each time
 	if len(auth) > 1 || len(key) > 1 {
 		return Credential{}, ErrBadCredential
 	}
 	if len(auth) == 1 && auth[0] != "" {
 		scheme, value, _ := strings.Cut(auth[0], " ")
-		if !token(scheme) {
+		switch {
+		case scheme == "Bearer": // as most write it
+			scheme = schemeBearer
+		case !token(scheme):
 			return Credential{}, ErrBadCredential
+		default:
+			scheme = strings.ToLower(scheme)
 		}
-		c = Credential{Scheme: strings.ToLower(scheme), Value: strings.TrimLeft(value, " ")}
+		c = Credential{Scheme: scheme, Value: strings.TrimLeft(value, " ")}
 	}
 	if len(key) == 1 && key[0] != "" {
 		bearer := Credential{Scheme: schemeBearer, Value: key[0]}

@@ -37,6 +37,7 @@ func TestFromRequest(t *testing.T) {
 		"an account of odd bytes": {[]string{"X-API-Key", "x", "X-Account-ID", "a\x00"}, Credential{}, tenancy.ErrInvalid},
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr = "@" // a Unix socket
 		for i := 0; i < len(c.headers); i += 2 {
 			r.Header.Add(c.headers[i], c.headers[i+1])
 		}
@@ -65,6 +66,7 @@ func FuzzCredential(f *testing.F) {
 		if account != "" {
 			r.Header["X-Account-Id"] = []string{account}
 		}
+		r.RemoteAddr = "@"
 		c, err := FromRequest(r)
 		if err != nil {
 			if c != (Credential{}) || !errors.Is(err, ErrNoCredential) && !errors.Is(err, ErrBadCredential) && !errors.Is(err, tenancy.ErrInvalid) {
@@ -78,6 +80,7 @@ func FuzzCredential(f *testing.F) {
 				t.Errorf("it prints %s", said)
 			}
 			again := httptest.NewRequest("GET", "/", nil)
+			again.RemoteAddr = "@"
 			again.Header["Authorization"] = []string{c.Scheme + " " + c.Value}
 			again.Header["X-Account-Id"] = r.Header["X-Account-Id"]
 			// A key may begin with a blank, which a header has no place for.

@@ -16,8 +16,17 @@ var (
 	// whoever has shown the whole secret is told that it is expired or revoked.
 	ErrBadCredential = problem.New(http.StatusUnauthorized, "invalid_credential", "the credential is not valid")
 
+	// 403.
+	ErrAddress = problem.New(http.StatusForbidden, "address_not_allowed", "the key may not be used from this address")
+	// ErrOrphaned: the key acts on its maker's rights, and there are none any more.
+	ErrOrphaned = problem.New(http.StatusForbidden, "key_orphaned", "whoever the key acts for is not a member of the account any more: take the key over or make another")
+
 	// 404: also for what belongs to another account.
 	ErrNoKey = problem.New(http.StatusNotFound, "no_key", "there is no such API key")
+
+	// 409.
+	ErrKeyOver     = problem.New(http.StatusConflict, "key_over", "the key is revoked or expired: make another")
+	ErrManySecrets = problem.New(http.StatusConflict, "many_secrets", "the key has as many secrets as it can: revoke one")
 
 	// 429: waiting fixes it. It comes with a RetryAfter() time.Duration, which errors.As
 	// finds.

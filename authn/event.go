@@ -1,6 +1,10 @@
 package authn
 
-import "time"
+import (
+	"time"
+
+	"github.com/quitrent/quitrent/tenancy"
+)
 
 // KeyIssued says that an API key was made.
 type KeyIssued struct {
@@ -18,3 +22,32 @@ type KeyRevoked struct {
 
 // EventKind implements tenancy.Fact.
 func (KeyRevoked) EventKind() string { return "authn.key_revoked" }
+
+// KeyRotated says that an API key has another secret.
+type KeyRotated struct {
+	Key KeyID `json:"key"`
+	// OldUntil is when the secrets it had before end at the latest.
+	OldUntil time.Time `json:"old_until"`
+}
+
+// EventKind implements tenancy.Fact.
+func (KeyRotated) EventKind() string { return "authn.key_rotated" }
+
+// SecretRevoked says that one secret of an API key was ended.
+type SecretRevoked struct {
+	Key    KeyID  `json:"key"`
+	Secret string `json:"secret"`
+}
+
+// EventKind implements tenancy.Fact.
+func (SecretRevoked) EventKind() string { return "authn.secret_revoked" }
+
+// KeyTakenOver says that an API key acts on another user's rights. "" is the service.
+type KeyTakenOver struct {
+	Key  KeyID          `json:"key"`
+	From tenancy.UserID `json:"from"`
+	To   tenancy.UserID `json:"to"`
+}
+
+// EventKind implements tenancy.Fact.
+func (KeyTakenOver) EventKind() string { return "authn.key_taken_over" }

@@ -53,7 +53,7 @@ func CountSums(k *Keys) (computed func() int64) {
 
 // Rekey is another secret of a key, and what is stored of it.
 func Rekey(k *Keys, id KeyID) (key, pepper, hash string) {
-	key = k.form.write(id, random(secretLength))
+	key = k.form.write(0, id, random(secretLength))
 	_, text, _ := k.form.parse(key)
 	pepper, hash = k.ring.sum(text)
 	return key, pepper, hash

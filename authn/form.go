@@ -23,25 +23,48 @@ var (
 	envForm   = regexp.MustCompile(`^[a-z]{2,8}$`)
 )
 
-// form is what keys of one brand and environment look like.
-type form struct{ prefix string }
+// maxKeyLength is the longest that a key can be.
+const maxKeyLength = 16 + 1 + 8 + 1 + idLength + secretLength + crcLength
 
-func newForm(brand, env string) form { return form{prefix: brand + "_" + env + "_"} }
+// form is what keys of one brand look like, in each of its environments.
+type form struct {
+	envs     []string
+	prefixes []string // of each environment
+}
+
+func newForm(brand string, envs []string) form {
+	f := form{envs: envs}
+	for _, env := range envs {
+		f.prefixes = append(f.prefixes, brand+"_"+env+"_")
+	}
+	return f
+}
+
+// env is the environment that a text names if it begins like a key, or -1.
+func (f form) env(text string) int {
+	for i, prefix := range f.prefixes {
+		if strings.HasPrefix(text, prefix) {
+			return i
+		}
+	}
+	return -1
+}
 
 // write is the key with this id and secret.
-func (f form) write(id KeyID, secret string) string {
-	text := f.prefix + string(id) + secret
+func (f form) write(env int, id KeyID, secret string) string {
+	text := f.prefixes[env] + string(id) + secret
 	return text + checksum(text)
 }
 
 // parse reads a key by position. text is the key without its checksum: what is
 // hashed, so that neither the id nor the environment can be exchanged.
 func (f form) parse(key string) (id KeyID, text string, ok bool) {
-	if len(key) != len(f.prefix)+idLength+secretLength+crcLength || !strings.HasPrefix(key, f.prefix) {
+	env := f.env(key)
+	if env < 0 {
 		return "", "", false
 	}
-	rest := key[len(f.prefix):]
-	if !alphanumeric(rest) {
+	rest := key[len(f.prefixes[env]):]
+	if len(rest) != idLength+secretLength+crcLength || !alphanumeric(rest) {
 		return "", "", false
 	}
 	text = key[:len(key)-crcLength]

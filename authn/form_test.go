@@ -19,12 +19,12 @@ func TestForm_Vectors(t *testing.T) {
 		{"qr", "test", "0123456789AB", "CDEFGHIJKLMNOPQRSTUVWXYZabcdef", "0Mk1yL"},
 		{"acme2", "live", strings.Repeat("z", 12), strings.Repeat("z", 30), "31cmaS"},
 	} {
-		key := newForm(v.brand, v.env).write(KeyID(v.id), v.secret)
+		key := newForm(v.brand, []string{v.env}).write(0, KeyID(v.id), v.secret)
 		want := v.brand + "_" + v.env + "_" + v.id + v.secret + v.crc
 		if key != want {
 			t.Errorf("wrote %s, want %s", key, want)
 		}
-		id, text, ok := newForm(v.brand, v.env).parse(want)
+		id, text, ok := newForm(v.brand, []string{v.env}).parse(want)
 		if !ok || string(id) != v.id || text+v.crc != want {
 			t.Errorf("parsed %s as %q, %q, %v", want, id, text, ok)
 		}
@@ -35,8 +35,8 @@ func TestForm_Vectors(t *testing.T) {
 }
 
 func TestForm_ParseRefusesWhatIsNoKey(t *testing.T) {
-	f := newForm("qr", "live")
-	key := f.write("0123456789AB", strings.Repeat("x", secretLength))
+	f := newForm("qr", []string{"live"})
+	key := f.write(0, "0123456789AB", strings.Repeat("x", secretLength))
 	seal := func(text string) string { return text + checksum(text) }
 	for what, s := range map[string]string{
 		"nothing":               "",
@@ -71,8 +71,8 @@ func TestForm_ParseRefusesWhatIsNoKey(t *testing.T) {
 }
 
 func FuzzParseKey(f *testing.F) {
-	form := newForm("qr", "live")
-	f.Add(form.write("0123456789AB", strings.Repeat("x", secretLength)))
+	form := newForm("qr", []string{"live"})
+	f.Add(form.write(0, "0123456789AB", strings.Repeat("x", secretLength)))
 	f.Add("qr_live_" + strings.Repeat("0", 48))
 	f.Add("qr_live_")
 	f.Add("")
@@ -82,7 +82,7 @@ func FuzzParseKey(f *testing.F) {
 		if !ok {
 			return
 		}
-		if !id.possible() || text+checksum(text) != s || form.write(id, text[len(text)-secretLength:]) != s || !documented.MatchString(s) {
+		if !id.possible() || text+checksum(text) != s || form.write(0, id, text[len(text)-secretLength:]) != s || !documented.MatchString(s) {
 			t.Errorf("parsed %q as %q, %q", s, id, text)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -24,10 +25,18 @@ import (
 // under the account's lock: a demotion counts at once. A host that keeps its members in
 // its own tables brings a tenancy.Config.MemberLoader.
 //
-//	GET    /keys       {"keys": […], "next": "…"}, newest first; ?limit= (1 to 500) and
-//	                   ?before= (the next of the page before; the last page has none)
-//	POST   /keys       {"name": "…", "expires_at": "…"}; 201, with api_key this once
-//	DELETE /keys/{id}  revokes it
+//	GET    /keys                {"keys": […], "next": "…"}, newest first; ?limit= (1 to 500),
+//	                            ?before= (the next of the page before; the last page has none)
+//	                            and ?unused_since= (a time)
+//	POST   /keys                {"name", "env", "scopes": […], "may", "addresses": […],
+//	                            "expires_at"}, all but the name optional; 201, with api_key
+//	                            this once
+//	GET    /keys/{id}           the key, with its secrets
+//	DELETE /keys/{id}           revokes it
+//	POST   /keys/{id}/rotate    {"overlap_seconds": 86400}: another secret, and how long the
+//	                            old ones go on; 201, with api_key this once
+//	POST   /keys/{id}/take-over {}: the key acts on the rights of who asks
+//	DELETE /keys/{id}/secrets/{secret}  revokes one secret
 func (k *Keys) Handler(db *bun.DB) http.Handler {
 	mux := problem.NewMux(k.onError)
 	route := func(pattern string, do func(w http.ResponseWriter, r *http.Request, s tenancy.Scope) error) {
@@ -51,9 +60,19 @@ func (k *Keys) Handler(db *bun.DB) http.Handler {
 			}
 			page.Limit = n
 		}
+		if since := r.URL.Query().Get("unused_since"); since != "" {
+			at, err := time.Parse(time.RFC3339, since)
+			if err != nil {
+				return fmt.Errorf("%w: unused_since is a time like 2026-12-31T23:59:59Z", tenancy.ErrInvalid)
+			}
+			page.UnusedSince = at
+		}
 		keys, next, err := k.list(r.Context(), db, page)
 		if err != nil {
 			return err
+		}
+		for i := range keys {
+			keys[i] = shown(keys[i])
 		}
 		problem.JSON(w, http.StatusOK, struct {
 			Keys []Key `json:"keys"`
@@ -63,27 +82,36 @@ func (k *Keys) Handler(db *bun.DB) http.Handler {
 	})
 	route("POST /keys", func(w http.ResponseWriter, r *http.Request, s tenancy.Scope) error {
 		var body struct {
-			Name      string    `json:"name"`
-			ExpiresAt time.Time `json:"expires_at"`
+			Name      string               `json:"name"`
+			Env       string               `json:"env"`
+			Scopes    []tenancy.Permission `json:"scopes"`
+			May       tenancy.Capability   `json:"may"`
+			Addresses []netip.Prefix       `json:"addresses"`
+			ExpiresAt time.Time            `json:"expires_at"`
 		}
 		if err := problem.Decode(w, r, &body); err != nil {
 			return err
 		}
-		var made Issued
-		err := tx.Join(r.Context(), db, func(db bun.IDB) (err error) {
-			if err := k.mayStill(r.Context(), db, s); err != nil {
-				return err
-			}
-			made, err = k.Issue(r.Context(), db, Issue{Account: s.Account, Name: body.Name, Actor: s.Actor, ExpiresAt: body.ExpiresAt})
-			return err
+		return k.answerIssued(w, r, db, s, func(db bun.IDB) (Issued, error) {
+			return k.Issue(r.Context(), db, Issue{
+				Account: s.Account, Name: body.Name, Actor: s.Actor, Env: body.Env, Scopes: body.Scopes, May: body.May,
+				Addresses: body.Addresses, ExpiresAt: body.ExpiresAt,
+			})
 		})
+	})
+	route("GET /keys/{id}", func(w http.ResponseWriter, r *http.Request, s tenancy.Scope) error {
+		key, err := k.Get(r.Context(), db, s.Account, KeyID(r.PathValue("id")))
 		if err != nil {
 			return err
 		}
-		problem.JSON(w, http.StatusCreated, struct {
+		secrets, err := k.Secrets(r.Context(), db, s.Account, key.ID)
+		if err != nil {
+			return err
+		}
+		problem.JSON(w, http.StatusOK, struct {
 			Key
-			APIKey string `json:"api_key"`
-		}{made.Key, made.Secret})
+			Secrets []Secret `json:"secrets"`
+		}{shown(key), secrets})
 		return nil
 	})
 	route("DELETE /keys/{id}", func(w http.ResponseWriter, r *http.Request, s tenancy.Scope) error {
@@ -91,10 +119,73 @@ func (k *Keys) Handler(db *bun.DB) http.Handler {
 		if err != nil {
 			return err
 		}
-		problem.JSON(w, http.StatusOK, key)
+		problem.JSON(w, http.StatusOK, shown(key))
+		return nil
+	})
+	route("POST /keys/{id}/rotate", func(w http.ResponseWriter, r *http.Request, s tenancy.Scope) error {
+		var body struct {
+			Overlap int64 `json:"overlap_seconds"`
+		}
+		if err := problem.Decode(w, r, &body); err != nil {
+			return err
+		}
+		if body.Overlap < 0 || body.Overlap > int64(MaxOverlap/time.Second) {
+			return fmt.Errorf("%w: overlap_seconds is a number from 0 to %d", tenancy.ErrInvalid, MaxOverlap/time.Second)
+		}
+		return k.answerIssued(w, r, db, s, func(db bun.IDB) (Issued, error) {
+			return k.Rotate(r.Context(), db, Rotate{
+				Account: s.Account, Key: KeyID(r.PathValue("id")), Actor: s.Actor, Overlap: time.Duration(body.Overlap) * time.Second,
+			})
+		})
+	})
+	route("POST /keys/{id}/take-over", func(w http.ResponseWriter, r *http.Request, s tenancy.Scope) error {
+		key, err := k.TakeOver(r.Context(), db, TakeOver{Account: s.Account, Key: KeyID(r.PathValue("id")), Actor: s.Actor})
+		if err != nil {
+			return err
+		}
+		problem.JSON(w, http.StatusOK, shown(key))
+		return nil
+	})
+	route("DELETE /keys/{id}/secrets/{secret}", func(w http.ResponseWriter, r *http.Request, s tenancy.Scope) error {
+		err := k.RevokeSecret(r.Context(), db, RevokeSecret{
+			Account: s.Account, Key: KeyID(r.PathValue("id")), Secret: r.PathValue("secret"), Actor: s.Actor,
+		})
+		if err != nil {
+			return err
+		}
+		w.WriteHeader(http.StatusNoContent)
 		return nil
 	})
 	return mux
+}
+
+// answerIssued makes a secret for who may still have one made, and shows it this once.
+func (k *Keys) answerIssued(w http.ResponseWriter, r *http.Request, db *bun.DB, s tenancy.Scope, do func(db bun.IDB) (Issued, error)) error {
+	var made Issued
+	err := tx.Join(r.Context(), db, func(db bun.IDB) (err error) {
+		if err := k.mayStill(r.Context(), db, s); err != nil {
+			return err
+		}
+		made, err = do(db)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	problem.JSON(w, http.StatusCreated, struct {
+		Key
+		APIKey string `json:"api_key"`
+	}{shown(made.Key), made.Secret})
+	return nil
+}
+
+// shown is a key as its account sees it: which of the service's people made it is not
+// the account's business.
+func shown(k Key) Key {
+	if k.CreatedBy.Kind != tenancy.ActorUser {
+		k.CreatedBy.ID = ""
+	}
+	return k
 }
 
 // mayStill asks for the right again, under the account's lock: who made the request

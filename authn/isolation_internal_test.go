@@ -25,7 +25,7 @@ type lockRow struct {
 // this test.
 func TestM11_OwnTablesAreKeptApart(t *testing.T) {
 	models := []any{
-		(*lockRow)(nil), (*keyRow)(nil), (*secretRow)(nil),
+		(*lockRow)(nil), (*keyRow)(nil), (*secretRow)(nil), (*useRow)(nil),
 	}
 	var tables []owned.Table
 	for _, m := range models {

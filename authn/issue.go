@@ -1,9 +1,13 @@
 package authn
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,12 +22,28 @@ import (
 // expired and the revoked do not count.
 const LimitKeys = "keys"
 
+// LimitKeyDays is the name of the plan limit that bounds how old a secret of a key may
+// be, in days of 24 hours: older ones open nothing, and the key is rotated in time. An
+// account's own is set by tenancy's Override, and counts for the secrets that are there.
+const LimitKeyDays = "key_days"
+
 // Issue makes an API key.
 type Issue struct {
 	Account tenancy.AccountID
 	// Name tells the account's keys apart: 1 to 200 bytes.
 	Name  string
 	Actor tenancy.Actor
+	// Env is one of Config.Envs. Default: the first.
+	Env string
+	// Scopes are the permissions that the key may use, as far as who makes it holds them
+	// at that time: at most 100. AllScopes: all of them. Default: none, so the key can do
+	// what asks for a capability of the account alone.
+	Scopes []tenancy.Permission
+	// May narrows what the key can enter its account for. Default: tenancy.Use, which is
+	// also the most.
+	May tenancy.Capability
+	// Addresses are those that the key may be used from: at most 100. Default: any.
+	Addresses []netip.Prefix
 	// ExpiresAt ends the key; zero: it does not expire.
 	ExpiresAt time.Time
 }
@@ -31,7 +51,11 @@ type Issue struct {
 // Issue makes a key and writes it to the audit log and the outbox. What it returns
 // is the only copy of the secret.
 //
-// It returns ErrInvalid of tenancy for a bad name, an end that is not in the future
+// A key that a user makes acts on that user's rights: see Key.Maker. One that an
+// operator or the system makes holds its scopes whatever anybody's roles are.
+//
+// It returns ErrInvalid of tenancy for a bad name, an environment that is not here, a
+// scope that is no name, a capability that no key has, an end that is not in the future
 // and a missing actor, the refusals of tenancy.Check for an account that may not
 // mint keys, ErrForbidden when the actor is itself a key, and tenancy.ErrLimit when
 // the plan's limit of keys is reached: two at once at the last place make one.
@@ -46,6 +70,9 @@ func (k *Keys) Issue(ctx context.Context, db bun.IDB, i Issue) (Issued, error) {
 	if err := i.line().Validate(); err != nil {
 		return Issued{}, err
 	}
+	if err := k.check(&i); err != nil {
+		return Issued{}, err
+	}
 	var out Issued
 	err := tx.Join(ctx, db, func(db bun.IDB) (err error) {
 		out, err = k.issue(ctx, db, i)
@@ -57,6 +84,38 @@ func (k *Keys) Issue(ctx context.Context, db bun.IDB, i Issue) (Issued, error) {
 	return out, nil
 }
 
+// maxScopes bounds the scopes and the addresses of a key.
+const maxScopes = 100
+
+// check puts i in order and says what is wrong with it.
+func (k *Keys) check(i *Issue) error {
+	if i.Env == "" {
+		i.Env = k.form.envs[0]
+	}
+	i.Scopes = slices.Compact(slices.Sorted(slices.Values(i.Scopes)))
+	i.Addresses = slices.Clone(i.Addresses)
+	switch {
+	case !slices.Contains(k.form.envs, i.Env):
+		return fmt.Errorf("%w: the environment is one of %v", tenancy.ErrInvalid, k.form.envs)
+	case i.May&^tenancy.Use != 0:
+		return fmt.Errorf("%w: a key may %s at most", tenancy.ErrInvalid, tenancy.Use)
+	case len(i.Scopes) > maxScopes || len(i.Addresses) > maxScopes:
+		return fmt.Errorf("%w: a key has at most %d scopes and %d addresses", tenancy.ErrInvalid, maxScopes, maxScopes)
+	}
+	for _, s := range i.Scopes {
+		if _, err := tenancy.ParseAccountID(string(s)); err != nil && s != tenancy.AllScopes { // of the same letters
+			return fmt.Errorf("%w: a scope is a permission, of 1 to 64 of A-Z a-z 0-9 _ . : -, or *", tenancy.ErrInvalid)
+		}
+	}
+	for n, a := range i.Addresses {
+		if !a.IsValid() {
+			return fmt.Errorf("%w: an address is written like 192.0.2.0/24 or 2001:db8::/32", tenancy.ErrInvalid)
+		}
+		i.Addresses[n] = a.Masked()
+	}
+	return nil
+}
+
 func (i Issue) line() tenancy.Audit {
 	return tenancy.Audit{Account: i.Account, Actor: i.Actor, Action: "authn.issue_key"}
 }
@@ -64,8 +123,15 @@ func (i Issue) line() tenancy.Audit {
 func (k *Keys) issue(ctx context.Context, db bun.IDB, i Issue) (Issued, error) {
 	now := k.now()
 	row := keyRow{
-		Account: i.Account, Name: i.Name, Env: k.env, CreatedByKind: i.Actor.Kind, CreatedByID: i.Actor.ID,
+		Account: i.Account, Name: i.Name, Env: i.Env, CreatedByKind: i.Actor.Kind, CreatedByID: i.Actor.ID,
+		Scopes: "[]", Addresses: "[]", May: i.May.String(),
 		CreatedAt: now, ExpiresAt: utc(i.ExpiresAt.Truncate(time.Microsecond)),
+	}
+	if i.Actor.Kind == tenancy.ActorUser {
+		row.Maker = tenancy.UserID(i.Actor.ID)
+	}
+	if err := cmp.Or(marshal(i.Scopes, &row.Scopes), marshal(i.Addresses, &row.Addresses)); err != nil {
+		return Issued{}, err
 	}
 	if !row.ExpiresAt.IsZero() && !row.ExpiresAt.After(now) {
 		return Issued{}, fmt.Errorf("%w: the key would expire before it is used", tenancy.ErrInvalid)
@@ -86,21 +152,53 @@ func (k *Keys) issue(ctx context.Context, db bun.IDB, i Issue) (Issued, error) {
 	if row.ID, err = claimID(ctx, db, i.Account); err != nil {
 		return Issued{}, err
 	}
-	secret := k.form.write(row.ID, random(secretLength))
-	_, text, _ := k.form.parse(secret)
-	pepper, hash := k.ring.sum(text)
 	if _, err := db.NewInsert().Model(&row).Exec(ctx); err != nil {
 		return Issued{}, err
 	}
-	if _, err := db.NewInsert().Model(&secretRow{
-		Account: i.Account, Key: row.ID, ID: id.New("sec"), Pepper: pepper, Hash: hash, CreatedAt: now,
-	}).Exec(ctx); err != nil {
+	var out Issued
+	if out.Secret, err = k.newSecret(ctx, db, row, plan, now); err != nil {
 		return Issued{}, err
 	}
 	line := i.line()
 	line.At, line.Target = now, string(row.ID)
-	err = tenancy.Note(ctx, db, line, KeyIssued{Key: row.ID, ExpiresAt: row.ExpiresAt})
-	return Issued{Key: row.key(), Secret: secret}, err
+	if err := tenancy.Note(ctx, db, line, KeyIssued{Key: row.ID, ExpiresAt: row.ExpiresAt}); err != nil {
+		return Issued{}, err
+	}
+	out.Key, err = row.key()
+	return out, err
+}
+
+// newSecret makes another secret of a key and stores its hash, to end when the account's
+// policy says so.
+func (k *Keys) newSecret(ctx context.Context, db bun.IDB, key keyRow, plan tenancy.Plan, now time.Time) (string, error) {
+	secret := k.form.write(slices.Index(k.form.envs, key.Env), key.ID, random(secretLength))
+	_, text, _ := k.form.parse(secret)
+	pepper, hash := k.ring.sum(text)
+	row := &secretRow{Account: key.Account, Key: key.ID, ID: id.New("sec"), Pepper: pepper, Hash: hash, CreatedAt: now}
+	if days, limited := plan.Limit(LimitKeyDays); limited {
+		row.ExpiresAt = endOf(now, days)
+	}
+	_, err := db.NewInsert().Model(row).Exec(ctx)
+	return secret, err
+}
+
+// endOf is when a secret of that age ends. What would overflow has no end.
+func endOf(created time.Time, days int64) time.Time {
+	if days > 365_000 {
+		return time.Time{}
+	}
+	return created.UTC().Add(time.Duration(days) * 24 * time.Hour)
+}
+
+// marshal is what unmarshal reads.
+func marshal[E any](list []E, text *string) error {
+	if len(list) == 0 {
+		*text = "[]"
+		return nil
+	}
+	b, err := json.Marshal(list)
+	*text = string(b)
+	return err
 }
 
 // lock keeps every other change of the account waiting. It comes before every other

@@ -27,7 +27,7 @@ func TestIssue_WritesTheKeyTheAuditAndTheEvent(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := authn.Key{
-			Account: r.Account.ID, ID: issued.Key.ID, Name: "build server", Env: "live", CreatedBy: userOf(r), CreatedAt: t0, ExpiresAt: end,
+			Account: r.Account.ID, ID: issued.Key.ID, Name: "build server", Env: "live", CreatedBy: userOf(r), Maker: r.User.ID, Scopes: []tenancy.Permission{}, CreatedAt: t0, ExpiresAt: end,
 		}
 		read, err := h.keys.Get(t.Context(), h.db, r.Account.ID, issued.Key.ID)
 		if err != nil {

@@ -1,12 +1,14 @@
 package authn
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -25,9 +27,21 @@ type Key struct {
 	// Env is the environment the key was made for: "live".
 	Env       string        `json:"env"`
 	CreatedBy tenancy.Actor `json:"created_by"`
-	CreatedAt time.Time     `json:"created_at"`
-	ExpiresAt time.Time     `json:"expires_at,omitzero"` // zero: the key does not expire
-	RevokedAt time.Time     `json:"revoked_at,omitzero"` // zero: the key is not revoked
+	// Maker is the user on whose current rights the key acts, as far as its Scopes go:
+	// who made it or took it over. "": the service itself.
+	Maker tenancy.UserID `json:"maker,omitzero"`
+	// Scopes are the permissions that the key may use; AllScopes: all that its maker has.
+	Scopes []tenancy.Permission `json:"scopes"`
+	// May narrows what the key can enter its account for; 0: to tenancy.Use.
+	May tenancy.Capability `json:"may,omitzero"`
+	// Addresses are those that it may be used from; none: any.
+	Addresses []netip.Prefix `json:"addresses,omitempty"`
+	CreatedAt time.Time      `json:"created_at"`
+	ExpiresAt time.Time      `json:"expires_at,omitzero"` // zero: the key does not expire
+	RevokedAt time.Time      `json:"revoked_at,omitzero"` // zero: the key is not revoked
+	LeakedAt  time.Time      `json:"leaked_at,omitzero"`  // zero: nobody reported it
+	// LastUsedAt is known to the minute while Run runs; zero: not that anybody knows.
+	LastUsedAt time.Time `json:"last_used_at,omitzero"`
 }
 
 // Issued is a new key and, this once, the text its holder authenticates with.
@@ -62,9 +76,15 @@ type keyRow struct {
 	Env           string            `bun:"env"`
 	CreatedByKind tenancy.ActorKind `bun:"created_by_kind"`
 	CreatedByID   string            `bun:"created_by_id"`
+	Maker         tenancy.UserID    `bun:"maker_id"`
+	Scopes        string            `bun:"scopes"`
+	May           string            `bun:"may"`
+	Addresses     string            `bun:"addresses"`
 	CreatedAt     time.Time         `bun:"created_at"`
 	ExpiresAt     time.Time         `bun:"expires_at,nullzero"`
 	RevokedAt     time.Time         `bun:"revoked_at,nullzero"`
+	LeakedAt      time.Time         `bun:"leaked_at,nullzero"`
+	LastUsedAt    time.Time         `bun:"last_used_at,scanonly"`
 }
 
 type secretRow struct {
@@ -80,11 +100,21 @@ type secretRow struct {
 	RevokedAt time.Time         `bun:"revoked_at,nullzero"`
 }
 
-func (r keyRow) key() Key {
-	return Key{
+func (r keyRow) key() (Key, error) {
+	k := Key{
 		Account: r.Account, ID: r.ID, Name: r.Name, Env: r.Env, CreatedBy: tenancy.Actor{Kind: r.CreatedByKind, ID: r.CreatedByID},
-		CreatedAt: r.CreatedAt.UTC(), ExpiresAt: utc(r.ExpiresAt), RevokedAt: utc(r.RevokedAt),
+		Maker: r.Maker, Scopes: []tenancy.Permission{},
+		CreatedAt: r.CreatedAt.UTC(), ExpiresAt: utc(r.ExpiresAt), RevokedAt: utc(r.RevokedAt), LeakedAt: utc(r.LeakedAt),
+		LastUsedAt: utc(r.LastUsedAt),
 	}
+	k.May, _ = tenancy.ParseCapability(r.May)
+	return k, cmp.Or(unmarshal(r.Scopes, &k.Scopes), unmarshal(r.Addresses, &k.Addresses))
+}
+
+// selectKeys reads keys with their last uses into rows.
+func selectKeys(db bun.IDB, rows any) *bun.SelectQuery {
+	return db.NewSelect().Model(rows).ColumnExpr("?TableColumns").ColumnExpr(`(SELECT MAX(u.last_used_at) FROM authn_key_uses AS u
+		WHERE u.account_id = k.account_id AND u.key_id = k.key_id) AS last_used_at`)
 }
 
 // utc keeps the zero time zero.
@@ -108,11 +138,14 @@ func (k *Keys) Get(ctx context.Context, db bun.IDB, account tenancy.AccountID, i
 		return Key{}, ErrNoKey
 	}
 	var row keyRow
-	err := db.NewSelect().Model(&row).Where("account_id = ? AND key_id = ?", account, id).Scan(ctx)
+	err := selectKeys(db, &row).Where("account_id = ? AND key_id = ?", account, id).Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Key{}, ErrNoKey
 	}
-	return row.key(), err
+	if err != nil {
+		return Key{}, err
+	}
+	return row.key()
 }
 
 // List asks for a page of an account's keys, newest first, the expired and the
@@ -123,6 +156,9 @@ type List struct {
 	Before KeyID
 	// Limit is 1 to 500. Default: 50.
 	Limit int
+	// UnusedSince leaves out what was used since, what is younger, and what opens nothing
+	// any more: what is left is there for nobody. Zero: all keys.
+	UnusedSince time.Time
 }
 
 // List reads a page of an account's keys. A Before that the account does not have
@@ -142,8 +178,14 @@ func (k *Keys) list(ctx context.Context, db bun.IDB, page List) (keys []Key, nex
 		return []Key{}, "", nil // no name of anything: not for the database
 	}
 	var rows []keyRow
-	q := db.NewSelect().Model(&rows).Where("account_id = ?", page.Account).
+	q := selectKeys(db, &rows).Where("account_id = ?", page.Account).
 		OrderExpr("created_at DESC, key_id DESC").Limit(int64(limit) + 1)
+	if !page.UnusedSince.IsZero() {
+		since := page.UnusedSince.UTC()
+		q = q.Where("revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?) AND created_at < ?", k.now(), since).
+			Where(`NOT EXISTS (SELECT 1 FROM authn_key_uses AS u
+				WHERE u.account_id = k.account_id AND u.key_id = k.key_id AND u.last_used_at >= ?)`, since)
+	}
 	if page.Before != "" {
 		q = q.Where(`(created_at, key_id) < (SELECT b.created_at, b.key_id FROM authn_keys AS b
 			WHERE b.account_id = ? AND b.key_id = ?)`, page.Account, page.Before)
@@ -157,7 +199,9 @@ func (k *Keys) list(ctx context.Context, db bun.IDB, page List) (keys []Key, nex
 	}
 	keys = make([]Key, len(rows))
 	for i, r := range rows {
-		keys[i] = r.key()
+		if keys[i], err = r.key(); err != nil {
+			return nil, "", err
+		}
 	}
 	return keys, next, nil
 }

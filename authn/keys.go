@@ -3,6 +3,7 @@ package authn
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/quitrent/quitrent/internal/problem"
@@ -14,13 +15,18 @@ type Config struct {
 	// Brand is what every key begins with: a letter and 1 to 15 of a-z 0-9.
 	// Default: "qr".
 	Brand string
-	// Env is the environment that every key names, so that a test key is no key in
-	// production: 2 to 8 of a-z. Default: "live".
-	Env string
+	// Envs are the environments whose keys work here, so that a test key is no key in
+	// production, or one that a handler can tell apart by tenancy.Scope.Env: each 2 to 8
+	// of a-z. The first is that of a new key which names none. Default: "live".
+	Envs []string
 	// Peppers are the secrets that hashes are made with. The first one makes new
 	// hashes, each one verifies those it made. To turn the pepper, put a new one
 	// first; to end an old one, and with it the keys it still holds, remove it.
 	Peppers []Pepper
+
+	// MaxCached bounds the keys that are remembered while accounts.Run runs, at about
+	// 600 bytes each. Default: 1,000,000.
+	MaxCached int
 
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
@@ -35,9 +41,11 @@ type Config struct {
 type Keys struct {
 	accounts *tenancy.Accounts
 	form     form
-	env      string
 	ring     *ring
 	clock    func() time.Time
+	real     bool // clock is time.Now
+	memory   memory
+	uses     *uses
 	onError  func(w http.ResponseWriter, r *http.Request, err error)
 }
 
@@ -47,27 +55,37 @@ func New(accounts *tenancy.Accounts, cfg Config) (*Keys, error) {
 	if cfg.Brand == "" {
 		cfg.Brand = "qr"
 	}
-	if cfg.Env == "" {
-		cfg.Env = "live"
+	if len(cfg.Envs) == 0 {
+		cfg.Envs = []string{"live"}
 	}
 	if !brandForm.MatchString(cfg.Brand) {
 		return nil, fmt.Errorf("authn: the brand %q is not a letter and 1 to 15 of a-z 0-9", cfg.Brand)
 	}
-	if !envForm.MatchString(cfg.Env) {
-		return nil, fmt.Errorf("authn: the environment %q is not made of 2 to 8 of a-z", cfg.Env)
+	for i, env := range cfg.Envs {
+		if !envForm.MatchString(env) {
+			return nil, fmt.Errorf("authn: the environment %q is not made of 2 to 8 of a-z", env)
+		}
+		if slices.Contains(cfg.Envs[:i], env) {
+			return nil, fmt.Errorf("authn: the environment %q is named twice", env)
+		}
 	}
 	ring, err := newRing(cfg.Peppers)
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Now == nil {
+	if cfg.MaxCached <= 0 {
+		cfg.MaxCached = 1_000_000
+	}
+	real := cfg.Now == nil
+	if real {
 		cfg.Now = time.Now
 	}
 	if cfg.OnError == nil {
 		cfg.OnError = problem.Write
 	}
 	return &Keys{
-		accounts: accounts, form: newForm(cfg.Brand, cfg.Env), env: cfg.Env, ring: ring, clock: cfg.Now, onError: cfg.OnError,
+		accounts: accounts, form: newForm(cfg.Brand, slices.Clone(cfg.Envs)), ring: ring, clock: cfg.Now, real: real,
+		memory: newMemory(accounts, cfg.MaxCached), uses: &uses{}, onError: cfg.OnError,
 	}, nil
 }
 

@@ -165,7 +165,7 @@ func (n never) Authenticate(context.Context, bun.IDB, authn.Credential) (authn.P
 func TestMiddleware_WhoKnowsTheCredentialDecides(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		key := h.issue(t, h.register(t, "ada@example.com")).Secret
-		test, err := authn.New(h.accounts, authn.Config{Env: "test", Peppers: []authn.Pepper{pepper("a")}, Now: h.clock.Now})
+		test, err := authn.New(h.accounts, authn.Config{Envs: []string{"test"}, Peppers: []authn.Pepper{pepper("a")}, Now: h.clock.Now})
 		if err != nil {
 			t.Fatal(err)
 		}

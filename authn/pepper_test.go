@@ -7,6 +7,8 @@ import (
 	"encoding/base64"
 	"strings"
 	"testing"
+
+	"github.com/quitrent/quitrent/tenancy"
 )
 
 func testPepper(id string) Pepper { return Pepper{ID: id, Secret: bytes.Repeat([]byte(id), 32)} }
@@ -85,18 +87,19 @@ func TestNew_RefusesWhatIsNoPolicy(t *testing.T) {
 		"brand: long":       {Brand: strings.Repeat("q", 17), Peppers: good},
 		"brand: underscore": {Brand: "my_co", Peppers: good},
 		"brand: digit":      {Brand: "1q", Peppers: good},
-		"env: short":        {Env: "l", Peppers: good},
-		"env: long":         {Env: "production", Peppers: good},
-		"env: capitals":     {Env: "Live", Peppers: good},
+		"env: short":        {Envs: []string{"l"}, Peppers: good},
+		"env: long":         {Envs: []string{"production"}, Peppers: good},
+		"env: capitals":     {Envs: []string{"Live"}, Peppers: good},
+		"env: twice":        {Envs: []string{"live", "live"}, Peppers: good},
 	} {
 		if k, err := New(nil, cfg); err == nil || k != nil {
 			t.Errorf("%s: accepted", what)
 		}
 	}
-	if k, err := New(nil, Config{Peppers: good}); err != nil || k.form.prefix != "qr_live_" {
+	if k, err := New(tenancy.New(tenancy.Config{}), Config{Peppers: good}); err != nil || k.form.prefixes[0] != "qr_live_" {
 		t.Errorf("the defaults: %+v, %v", k, err)
 	}
-	if k, err := New(nil, Config{Brand: "acme2", Env: "test", Peppers: good}); err != nil || k.form.prefix != "acme2_test_" {
+	if k, err := New(tenancy.New(tenancy.Config{}), Config{Brand: "acme2", Envs: []string{"test"}, Peppers: good}); err != nil || k.form.prefixes[0] != "acme2_test_" {
 		t.Errorf("a brand of one's own: %+v, %v", k, err)
 	}
 }

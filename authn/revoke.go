@@ -18,7 +18,8 @@ type Revoke struct {
 	Reason string
 }
 
-// Revoke ends a key, all of its secrets, from the commit on, and writes it to the
+// Revoke ends a key, all of its secrets, from the commit on, as tenancy's
+// Config.RevocationBound says of other processes, and writes it to the
 // audit log and the outbox. A key that is revoked stays as it is, and nothing is
 // written. It works whatever the account's status.
 //
@@ -48,6 +49,9 @@ func (k *Keys) Revoke(ctx context.Context, db bun.IDB, r Revoke) (Key, error) {
 			return err
 		}
 		if out, err = k.Get(ctx, db, r.Account, r.Key); err != nil || n == 0 {
+			return err
+		}
+		if err := k.accounts.Changed(ctx, db, r.Account.Subject()); err != nil {
 			return err
 		}
 		return tenancy.Note(ctx, db, line, KeyRevoked{Key: r.Key})

@@ -1,6 +1,8 @@
 package authn
 
 import (
+	"time"
+
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/tenancy"
@@ -14,6 +16,7 @@ func Tables() []owned.Table {
 		{Model: (*accountTable)(nil)},
 		{Model: (*keyRow)(nil)},
 		{Model: (*secretRow)(nil), Secret: []string{"hash"}},
+		{Model: (*useRow)(nil)},
 		{Model: (*passwordRow)(nil), User: "user_id", Secret: []string{"hash"}},
 	}
 	for i := range tables {
@@ -26,6 +29,15 @@ func Tables() []owned.Table {
 // retention.Config.Lookups: they go with the account.
 func Lookups() []owned.Lookup {
 	return []owned.Lookup{{Name: "authn_key_ids"}}
+}
+
+type useRow struct {
+	bun.BaseModel `bun:"table:authn_key_uses"`
+
+	Account tenancy.AccountID `bun:"account_id,pk"`
+	Key     KeyID             `bun:"key_id,pk"`
+	Secret  string            `bun:"secret_id,pk"`
+	At      time.Time         `bun:"last_used_at"`
 }
 
 type accountTable struct {

@@ -56,14 +56,14 @@ func TestVerify_RefusesWhatIsNoKeyWithoutTheDatabase(t *testing.T) {
 	}
 }
 
-func TestVerify_IsOneStatementForTheKeyAndOneForTheAccount(t *testing.T) {
+func TestVerify_IsOneStatementForTheKeyAndItsAccount(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		issued := h.issue(t, h.register(t, "ada@example.com"))
 		asked := &queries{}
 		if _, err := h.keys.Verify(t.Context(), h.db.WithQueryHook(asked), issued.Secret, 0); err != nil {
 			t.Fatal(err)
 		}
-		if len(asked.said) != 2 {
+		if len(asked.said) != 1 {
 			t.Errorf("%d statements: %q", len(asked.said), asked.said)
 		}
 	})
@@ -106,29 +106,35 @@ func TestVerify_AKeyNeverGetsMoreThanUse(t *testing.T) {
 	})
 }
 
+// A key is hashed with the new pepper when it is used: only one that nobody uses goes
+// with the old pepper.
 func TestVerify_PepperRing(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		r := h.register(t, "ada@example.com")
-		old := h.issue(t, r)
+		old, unused := h.issue(t, r), h.issue(t, r)
 		turned := h.newKeys(t, pepper("b"), pepper("a"))
 		fresh, err := turned.Issue(t.Context(), h.db, authn.Issue{Account: r.Account.ID, Name: "a key", Actor: userOf(r)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		after := h.newKeys(t, pepper("b"))
-		for what, c := range map[string]struct {
+		for _, c := range []struct {
+			what string
 			keys *authn.Keys
 			key  string
 			want error
 		}{
-			"the old key, the pepper turned":  {turned, old.Secret, nil},
-			"the new key, the pepper turned":  {turned, fresh.Secret, nil},
-			"the old key, its pepper removed": {after, old.Secret, authn.ErrBadCredential},
-			"the new key, only its pepper":    {after, fresh.Secret, nil},
-			"the new key, only the old one":   {h.keys, fresh.Secret, authn.ErrBadCredential},
+			{"the old key before its use, its pepper removed", after, old.Secret, authn.ErrBadCredential},
+			{"the old key, the pepper turned", turned, old.Secret, nil},
+			{"the old key, again", turned, old.Secret, nil},
+			{"the new key, the pepper turned", turned, fresh.Secret, nil},
+			{"the old key, its pepper removed", after, old.Secret, nil},
+			{"an unused key, its pepper removed", after, unused.Secret, authn.ErrBadCredential},
+			{"the new key, only its pepper", after, fresh.Secret, nil},
+			{"the new key, only the old one", h.keys, fresh.Secret, authn.ErrBadCredential},
 		} {
 			_, err := c.keys.Verify(t.Context(), h.db, c.key, 0)
-			wantErr(t, what, err, c.want)
+			wantErr(t, c.what, err, c.want)
 		}
 	})
 }
@@ -137,7 +143,7 @@ func TestVerify_AnEnvironmentOrAnIDCannotBeExchanged(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		r := h.register(t, "ada@example.com")
 		issued, other := h.issue(t, r), h.issue(t, r)
-		test, err := authn.New(h.accounts, authn.Config{Env: "test", Peppers: []authn.Pepper{pepper("a")}, Now: h.clock.Now})
+		test, err := authn.New(h.accounts, authn.Config{Envs: []string{"test"}, Peppers: []authn.Pepper{pepper("a")}, Now: h.clock.Now})
 		if err != nil {
 			t.Fatal(err)
 		}

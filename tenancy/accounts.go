@@ -1,6 +1,7 @@
 package tenancy
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"time"
@@ -48,6 +49,22 @@ type Config struct {
 	// and with a MemberLoader Can, CanUser and Require.
 	Loader Loader
 
+	// LoaderAnnounces says that the host calls Changed in every transaction that changes
+	// what the Loader reads, so that its answers may be remembered as long as nothing is
+	// announced. Otherwise it is asked each time.
+	LoaderAnnounces bool
+
+	// RevocationBound is how late this process may learn, while Run runs, that another
+	// one has suspended an account, revoked a key or taken a right away: that long at
+	// most after the commit, what was remembered lets somebody in. A process learns of
+	// its own changes at once. While Run does not run, or the news cannot be read,
+	// nothing is remembered, and the database is asked each time.
+	// Default: 1 s. Negative: nothing is ever remembered.
+	RevocationBound time.Duration
+	// MaxCached bounds the accounts that are remembered, at about 1 KiB each.
+	// Default: 100,000.
+	MaxCached int
+
 	// MemberLoader finds the roles of a user in an account, for a host with a Loader
 	// that keeps its members in tables of its own too. Then Can, CanUser and Require
 	// know roles on the account only, and Visible shows a user nothing.
@@ -83,6 +100,11 @@ type Accounts struct {
 	cfg    Config
 	policy *policy
 	holder string // names this process in leases
+	// realClock: Config.Now is time.Now.
+	realClock bool
+	memory    memory
+	// justRead is how old an account may be that was read with its credential.
+	justRead time.Duration
 }
 
 // New makes Accounts from cfg.
@@ -97,17 +119,23 @@ func New(cfg Config) *Accounts {
 		cfg.Retention = DefaultRetention
 	}
 	cfg.Retention = max(cfg.Retention, 0)
-	if cfg.Now == nil {
+	realClock := cfg.Now == nil
+	if realClock {
 		cfg.Now = time.Now
 	}
 	if cfg.OnError == nil {
 		cfg.OnError = problem.Write
 	}
-	a := &Accounts{cfg: cfg, policy: newPolicy(cfg.Roles), holder: id.New("node")}
-	if a.cfg.Loader == nil {
-		a.cfg.Loader = load
+	if cfg.RevocationBound == 0 {
+		cfg.RevocationBound = time.Second
 	}
-	return a
+	if cfg.MaxCached <= 0 {
+		cfg.MaxCached = 100_000
+	}
+	return &Accounts{
+		cfg: cfg, policy: newPolicy(cfg.Roles), holder: id.New("node"), realClock: realClock, memory: newMemory(cfg),
+		justRead: min(cmp.Or(max(cfg.RevocationBound, 0), time.Second), time.Second),
+	}
 }
 
 // now is the instant of one operation: UTC, in the microseconds that PostgreSQL

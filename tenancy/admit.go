@@ -69,10 +69,11 @@ func (a *Accounts) Admit(ctx context.Context, db bun.IDB, adm Admit) error {
 // room refuses more than an account's plan allows. The account is locked: only then
 // do the count and the plan show what the last holder of the lock made of them.
 func room(ctx context.Context, db bun.IDB, id AccountID, name string, adding int64, count func(context.Context, bun.IDB) (int64, error)) error {
-	_, plan, err := load(ctx, db, id)
+	k, err := load(ctx, db, id)
 	if err != nil {
 		return err
 	}
+	plan := k.plan
 	if plan.Slug == "" {
 		return ErrNoPlan
 	}

@@ -114,6 +114,9 @@ func (a *Accounts) step(ctx context.Context, db bun.IDB, id AccountID, s step) (
 		if _, err := db.NewUpdate().Model(&row).WherePK().Exec(ctx); err != nil {
 			return err
 		}
+		if err := a.Changed(ctx, db, id.Subject()); err != nil {
+			return err
+		}
 		fact := AccountChanged{
 			From: old.Status, To: out.Status, FromPlan: old.Plan, ToPlan: out.Plan, PaidUntil: out.PaidUntil, PurgeAt: out.PurgeAt,
 		}

@@ -5,8 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/internal/changes"
 )
 
 // Subject is something whose changes processes must learn of: an account with its
@@ -25,26 +28,30 @@ func planSubject(slug string) Subject { return "plan:" + Subject(slug) }
 // subjects is true no more. This library calls it in every transaction that takes
 // something away; a host that keeps accounts or members in tables of its own calls it
 // in those that change them. It comes after the account's lock, and waits for others
-// that change the same subject.
+// that change the same subject. Several are announced in one order, so that nobody
+// waits in a circle.
 func (a *Accounts) Changed(ctx context.Context, db bun.IDB, subjects ...Subject) error {
-	subjects = slices.Compact(slices.Sorted(slices.Values(subjects))) // in one order, so that nobody waits in a circle
-	for _, s := range subjects {
-		_, err := db.NewRaw(`INSERT INTO tenancy_changes (subject, version, recent) VALUES (?, 1, TRUE)
-			ON CONFLICT (subject) DO UPDATE SET version = tenancy_changes.version + 1, recent = TRUE`, s).Exec(ctx)
-		if err != nil {
+	for _, s := range slices.Compact(slices.Sorted(slices.Values(subjects))) {
+		if err := a.memory.feed.Announce(ctx, db, string(s)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Epoch is how often a subject has changed. It only grows: what was made at an older
-// one, such as a token, can be refused.
+// Epoch is how often a subject has changed, remembered like an account: it may be late
+// by Config.RevocationBound. It only grows: what was made at an older one, such as a
+// token, can be refused.
 func (a *Accounts) Epoch(ctx context.Context, db bun.IDB, of Subject) (int64, error) {
+	if n, ok := a.memory.epochs.Get(db, time.Now(), of); ok {
+		return n, nil
+	}
+	ticket := a.memory.feed.Begin()
 	var version int64
 	err := db.NewRaw("SELECT version FROM tenancy_changes WHERE subject = ?", of).Scan(ctx, &version)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, nil
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, err
 	}
-	return version, err
+	a.memory.epochs.Keep(ticket, db, of, func([]*changes.Life) int64 { return version }, string(of))
+	return version, nil
 }

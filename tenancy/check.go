@@ -1,6 +1,7 @@
 package tenancy
 
 import (
+	"fmt"
 	"strings"
 	"time"
 )
@@ -36,6 +37,19 @@ func (c Capability) String() string {
 		}
 	}
 	return strings.Join(names, "+")
+}
+
+// MarshalText writes what String does.
+func (c Capability) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText reads what ParseCapability does. ErrInvalid.
+func (c *Capability) UnmarshalText(text []byte) error {
+	got, ok := ParseCapability(string(text))
+	if !ok {
+		return fmt.Errorf("%w: a capability is one or more of %s", ErrInvalid, strings.Join(capabilityNames, "+"))
+	}
+	*c = got
+	return nil
 }
 
 // ParseCapability reads what String writes. It reports false for an unknown name

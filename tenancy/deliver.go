@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -20,11 +21,16 @@ const (
 	longestWait = 10 * time.Minute
 )
 
-// Run delivers events to Config.Deliver until ctx ends, looking for new ones every
-// second. Any number of processes may run it: a lease lets one of them work, as
-// long as their clocks agree to within its 30 s, and otherwise events come twice.
-// It returns when ctx is done, with nil.
+// Run lets this process remember what it reads of accounts, keys and sessions in db,
+// by reading the changes there several times within Config.RevocationBound, and
+// delivers events to Config.Deliver, looking for new ones every second. Every process
+// that serves runs it. Of any number a lease lets one deliver, as long as their clocks
+// agree to within its 30 s, and otherwise events come twice. It returns when ctx is
+// done, with nil.
 func (a *Accounts) Run(ctx context.Context, db *bun.DB) error {
+	var reading sync.WaitGroup
+	reading.Go(func() { a.memory.feed.Run(ctx, db) })
+	defer reading.Wait()
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {

@@ -2,7 +2,9 @@ package tenancy
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/uptrace/bun"
 )
@@ -38,6 +40,61 @@ func (a *Accounts) MayGrant(ctx context.Context, db bun.IDB, account AccountID, 
 		return err
 	}
 	return g.covers(roles, on)
+}
+
+// Covers says whether an actor holds everything that a delegation gives now, on the
+// account and on its objects: nil, or ErrForbidden. It is for what hands a delegation
+// on, as a new secret of a key does. An operator and the system hold everything.
+// Whoever acts on the answer has locked the account.
+func (a *Accounts) Covers(ctx context.Context, db bun.IDB, account AccountID, actor Actor, d Delegation) error {
+	if actor.Kind == ActorOperator || actor.Kind == ActorSystem || actor.Kind == ActorUser && d.User == UserID(actor.ID) {
+		return nil
+	}
+	further := fmt.Errorf("%w: it reaches further than your own rights", ErrForbidden)
+	if actor.Kind != ActorUser || d.User == "" && len(d.Scopes) > 0 {
+		return further
+	}
+	held, err := a.holds(ctx, db, account, UserID(actor.ID), nil)
+	if err != nil {
+		return err
+	}
+	gives, err := a.gives(ctx, db, account, d)
+	if err != nil {
+		return err
+	}
+	for bit := range len(a.policy.bits) {
+		if gives.has(bit) && !held.account.has(bit) {
+			return further
+		}
+	}
+	return nil
+}
+
+// gives is what a user's delegation gives anywhere in the account.
+func (a *Accounts) gives(ctx context.Context, db bun.IDB, account AccountID, d Delegation) (rights, error) {
+	all, err := a.holds(ctx, db, account, d.User, nil)
+	if err != nil {
+		return nil, err
+	}
+	if a.cfg.MemberLoader == nil {
+		m, err := a.Member(ctx, db, account, d.User)
+		if err != nil && !errors.Is(err, ErrNoUser) {
+			return nil, err
+		}
+		for _, o := range m.Objects {
+			all.account = all.account.and(a.policy.of(o.Role))
+		}
+	}
+	if slices.Contains(d.Scopes, AllScopes) {
+		return all.account, nil
+	}
+	var out rights
+	for _, p := range d.Scopes {
+		if a.policy.allows(all.account, p) {
+			out = out.with(a.policy.bits[p])
+		}
+	}
+	return out, nil
 }
 
 // grantor is an actor who may manage members, with what it holds itself.

@@ -213,6 +213,9 @@ func (a *Accounts) RemoveMember(ctx context.Context, db bun.IDB, m RemoveMember)
 				return err
 			}
 		}
+		if err := a.Changed(ctx, db, m.Account.Subject()); err != nil {
+			return err
+		}
 		line.At = a.now()
 		if err := uninvite(ctx, db, m.Account, m.User, line.At); err != nil {
 			return err

@@ -131,6 +131,9 @@ func (a *Accounts) ForgetObject(ctx context.Context, db bun.IDB, f ForgetObject)
 		if err != nil || n == 0 && !invited {
 			return err
 		}
+		if err := a.Changed(ctx, db, f.Account.Subject()); err != nil {
+			return err
+		}
 		return Note(ctx, db, line, fact)
 	})
 }

@@ -95,6 +95,9 @@ func (a *Accounts) Override(ctx context.Context, db bun.IDB, o Override) (Overri
 		if err != nil {
 			return err
 		}
+		if err := a.Changed(ctx, db, o.Account.Subject()); err != nil {
+			return err
+		}
 		fact := AccountOverridden{out}
 		if line.Data, err = json.Marshal(fact); err != nil {
 			return err

@@ -149,6 +149,9 @@ func (a *Accounts) AcceptOwnership(ctx context.Context, db bun.IDB, o AcceptOwne
 		if err != nil {
 			return nil, "", err
 		}
+		if err := a.Changed(ctx, db, o.Account.Subject()); err != nil {
+			return nil, "", err
+		}
 		switch _, err := a.Member(ctx, db, o.Account, offer.From); {
 		case errors.Is(err, ErrNoUser): // an account that came without its owner among the members
 		case err != nil:

@@ -130,6 +130,9 @@ func (a *Accounts) ensure(ctx context.Context, db bun.IDB, p Plan) (bool, error)
 			return false, err
 		}
 	}
+	if err := a.Changed(ctx, db, planSubject(p.Slug)); err != nil {
+		return false, err
+	}
 	data, err := json.Marshal(p)
 	if err != nil {
 		return false, err

@@ -2,6 +2,7 @@ package tenancy
 
 import (
 	"context"
+	"time"
 
 	"github.com/uptrace/bun"
 )
@@ -18,6 +19,8 @@ type Principal struct {
 	Delegation *Delegation
 	// Env is the environment the credential was made for: "live", "test". "": none.
 	Env string
+
+	known *known // what was read of the account with the credential; nil: nothing
 }
 
 // Delegation says on whose rights an API key or a token acts: on those that the user
@@ -43,7 +46,7 @@ func (a *Accounts) EnterAs(ctx context.Context, db bun.IDB, who Principal, need 
 	if err != nil {
 		return nil, err
 	}
-	return context.WithValue(ctx, scopeKey{}, &scope), nil
+	return &entered{ctx, scope}, nil
 }
 
 // Validate is EnterAs without a context: for what stands in front of a transport of
@@ -56,11 +59,15 @@ func (a *Accounts) Validate(ctx context.Context, db bun.IDB, who Principal, need
 	if err := who.Actor.validate(); err != nil {
 		return Scope{}, err
 	}
-	state, plan, err := a.Load(ctx, db, who.Account)
+	now := time.Now()
+	k, err := a.known(ctx, db, who, now)
 	if err != nil {
 		return Scope{}, err
 	}
-	if err = Check(state, plan, a.now(), need); who.forbids(need) {
+	if !a.realClock {
+		now = a.cfg.Now()
+	}
+	if err = Check(k.state, k.plan, now, need); who.forbids(need) {
 		err = ErrForbidden
 	}
 	recognise(ctx, who.Account, err == nil) // also who is refused: the credential was right
@@ -68,8 +75,8 @@ func (a *Accounts) Validate(ctx context.Context, db bun.IDB, who Principal, need
 		return Scope{}, err
 	}
 	return Scope{
-		Account: who.Account, State: state, Plan: plan, Actor: who.Actor, Capability: need,
-		Delegation: who.Delegation, Env: who.Env,
+		Account: who.Account, State: k.state, Plan: k.plan, Actor: who.Actor, Capability: need,
+		Delegation: who.Delegation, Env: who.Env, Epoch: k.epoch,
 	}, nil
 }
 

@@ -26,7 +26,8 @@ type Actor struct {
 	ID   string    `json:"id"`
 }
 
-// Scope is the account a context has entered, validated for Capability.
+// Scope is the account a context has entered, validated for Capability. What it refers
+// to is shared: read it, and copy what you would change.
 type Scope struct {
 	Account    AccountID
 	State      State
@@ -37,9 +38,24 @@ type Scope struct {
 	Delegation *Delegation
 	// Env is the environment of the credential, if it has one: "live", "test".
 	Env string
+	// Epoch is Epoch of the account, as far as this process knows it.
+	Epoch int64
 }
 
 type scopeKey struct{}
+
+// entered is a context in an account: one allocation, where WithValue needs two.
+type entered struct {
+	context.Context
+	scope Scope
+}
+
+func (e *entered) Value(key any) any {
+	if key == (scopeKey{}) {
+		return &e.scope
+	}
+	return e.Context.Value(key)
+}
 
 // From is the scope that the context has entered. It panics when there is none:
 // the handler runs outside the middleware that enters, which is a programming
@@ -68,19 +84,24 @@ func Lookup(ctx context.Context) (Scope, bool) {
 // asked: see AccountOf.
 //
 // It returns the refusals of Check, ErrForbidden for an API key that asks for more
-// than Use, and ErrInvalid for an actor without kind or id. Nothing is cached: a
-// suspension counts from its commit on.
+// than Use, and ErrInvalid for an actor without kind or id. A suspension counts from
+// its commit on; while Run runs, within Config.RevocationBound of it.
 func (a *Accounts) Enter(ctx context.Context, db bun.IDB, id AccountID, actor Actor, need Capability) (context.Context, error) {
 	return a.EnterAs(ctx, db, Principal{Account: id, Actor: actor}, need)
 }
 
-// Load reads what Check needs to know of an account, from Config.Loader if there is
-// one. It validates nothing: Enter does. It returns ErrNoAccount.
+// Load reads what Check needs to know of an account from the database, by
+// Config.Loader if there is one. It validates nothing: Enter does. It returns
+// ErrNoAccount.
 func (a *Accounts) Load(ctx context.Context, db bun.IDB, id AccountID) (State, Plan, error) {
 	if !id.known() {
 		return State{}, Plan{}, ErrNoAccount
 	}
-	return a.cfg.Loader(ctx, db, id)
+	k, err := a.read(ctx, db, id)
+	if err != nil {
+		return State{}, Plan{}, err
+	}
+	return k.state, k.plan, nil
 }
 
 // WrapTx is a transaction that the host began with another tool (database/sql,

@@ -129,6 +129,9 @@ func (a *Accounts) setRoles(ctx context.Context, db bun.IDB, line Audit, on *Obj
 		if err != nil || slices.Equal(fact.From, fact.To) {
 			return err
 		}
+		if err := a.Changed(ctx, db, line.Account.Subject()); err != nil {
+			return err
+		}
 		line.At = a.now()
 		if line.Data, err = json.Marshal(fact); err != nil {
 			return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -108,51 +107,4 @@ func lockAccount(ctx context.Context, db bun.IDB, id AccountID) (accountRow, err
 		return accountRow{}, ErrNoAccount
 	}
 	return readAccount(ctx, db, id)
-}
-
-// load is the Loader for this package's own tables: one statement, which also reads
-// the account's overrides into its plan.
-func load(ctx context.Context, db bun.IDB, id AccountID) (State, Plan, error) {
-	var row struct {
-		accountRow
-		Slug           *string
-		PlanName       string
-		Active         bool
-		Prices         string
-		MonthlyCredits int64
-		TrialDays      int
-		Rate           float64
-		Burst          int
-		Limits         string
-		Flags          string
-		OwnLimits      string
-		OwnFlags       string
-	}
-	err := db.NewRaw(`SELECT a.status, a.trial_ends_at, a.grace_ends_at, a.paid_until, p.slug, COALESCE(p.name, '') AS plan_name,
-		COALESCE(p.active, FALSE) AS active, p.prices, p.monthly_credits, p.trial_days, p.rate, p.burst, p.limits, p.flags,
-		a.limits AS own_limits, a.flags AS own_flags
-		FROM tenancy_accounts AS a LEFT JOIN tenancy_plans AS p ON p.slug = a.plan
-		WHERE a.account_id = ?`, id).Scan(ctx, &row)
-	if errors.Is(err, sql.ErrNoRows) {
-		return State{}, Plan{}, ErrNoAccount
-	}
-	if err != nil {
-		return State{}, Plan{}, err
-	}
-	if row.Slug == nil {
-		return row.state(), Plan{}, nil // Check refuses an account without a plan
-	}
-	plan, err := planRow{
-		Slug: *row.Slug, Name: row.PlanName, Active: row.Active, Prices: row.Prices, MonthlyCredits: row.MonthlyCredits,
-		TrialDays: row.TrialDays, Rate: row.Rate, Burst: row.Burst, Limits: row.Limits, Flags: row.Flags,
-	}.plan()
-	if err != nil {
-		return State{}, Plan{}, err
-	}
-	own, err := parseOverrides(row.OwnLimits, row.OwnFlags)
-	if err != nil {
-		return State{}, Plan{}, fmt.Errorf("account %s: %w", id, err)
-	}
-	own.apply(&plan)
-	return row.state(), plan, nil
 }

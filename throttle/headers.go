@@ -4,6 +4,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -16,9 +17,47 @@ const (
 
 // announce adds the policy and its state to an answer. Both fields are lists, so
 // another policy's stay.
-func announce(h http.Header, policy string, d Decision) {
-	h.Add("RateLimit-Policy", policyField(policy, d.Limit))
-	h.Add("RateLimit", stateField(policy, d))
+func (l *Limiter) announce(h http.Header, policy string, d Decision) {
+	// Keys in canonical form, which Add makes anew each time.
+	if described := l.policies.field(policy, d.Limit); h["Ratelimit-Policy"] == nil {
+		h["Ratelimit-Policy"] = described
+	} else {
+		h["Ratelimit-Policy"] = append(h["Ratelimit-Policy"], described...)
+	}
+	h["Ratelimit"] = append(h["Ratelimit"], stateField(policy, d))
+}
+
+// maxPolicies bounds the descriptions that are kept: a plan has one.
+const maxPolicies = 1000
+
+// policies keeps the descriptions of limits, each a list of one whose capacity is one:
+// what is added to it goes elsewhere.
+type policies struct {
+	mu     sync.RWMutex
+	fields map[described][]string
+}
+
+type described struct {
+	policy string
+	limit  Limit
+}
+
+func (p *policies) field(policy string, l Limit) []string {
+	key := described{policy, l}
+	p.mu.RLock()
+	field, ok := p.fields[key]
+	p.mu.RUnlock()
+	if ok {
+		return field
+	}
+	field = []string{policyField(policy, l)}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fields == nil || len(p.fields) >= maxPolicies {
+		p.fields = map[described][]string{}
+	}
+	p.fields[key] = field
+	return field
 }
 
 func policyField(policy string, l Limit) string {

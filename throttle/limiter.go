@@ -37,7 +37,8 @@ type Config struct {
 // Limiter decides how fast accounts and addresses may go. It holds their buckets
 // in memory: use one for the whole process. It serves any number of goroutines.
 type Limiter struct {
-	cfg Config
+	cfg      Config
+	policies *policies
 
 	// A table for each, so that keys which strangers choose cannot push out others.
 	keys       *bucket.Table[string]
@@ -65,6 +66,7 @@ func New(cfg Config) *Limiter {
 	}
 	return &Limiter{
 		cfg:        cfg,
+		policies:   &policies{},
 		keys:       bucket.New[string](cfg.MaxKeys),
 		accounts:   bucket.New[tenancy.AccountID](cfg.MaxKeys),
 		addresses:  bucket.New[clientaddr.Key](cfg.MaxKeys),

@@ -26,7 +26,7 @@ const (
 func (l *Limiter) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d := l.TakeAccount(tenancy.From(r.Context()), 1)
-		announce(w.Header(), accountPolicy, d)
+		l.announce(w.Header(), accountPolicy, d)
 		if !d.Allowed {
 			l.refuse(w, r, accountPolicy, d)
 			return
@@ -63,14 +63,14 @@ func (l *Limiter) ByAddress(trusted []netip.Prefix) func(http.Handler) http.Hand
 			credential, shown := credentialOf(r)
 			if shown {
 				if d := decision(l.refused.Take(l.cfg.Now(), credential, l.stranger(), 0)); !d.Allowed {
-					announce(w.Header(), credentialPolicy, d)
+					l.announce(w.Header(), credentialPolicy, d)
 					l.refuse(w, r, credentialPolicy, d)
 					return
 				}
 			}
 			d := l.begin(key, shown)
 			if !shown || !d.Allowed {
-				announce(w.Header(), addressPolicy, d)
+				l.announce(w.Header(), addressPolicy, d)
 			}
 			if !d.Allowed {
 				l.refuse(w, r, addressPolicy, d)

@@ -34,6 +34,7 @@ type area struct {
 // areas are in the order they run in. One has a file of its own.
 var areas = []area{
 	{"tenancy", tenancyArea},
+	{"guard", guardArea},
 }
 
 func main() {

@@ -15,6 +15,7 @@ import (
 type pair[R any] struct {
 	name           string
 	bar            float64 // ours may take so many times as long
+	faster         bool    // it is the baseline that must take so many times as long
 	ours, baseline side[R]
 	// right is an error where r is not the result of call i.
 	right func(i int, r R) error
@@ -54,9 +55,15 @@ func compare[R any](ctx context.Context, b *bench, p pair[R]) error {
 		next += 2 * n
 		ours = append(ours, float64(o1+o2)/float64(2*n))
 		base = append(base, float64(b1+b2)/float64(2*n))
-		ratios = append(ratios, float64(o1+o2)/float64(b1+b2))
+		ratio := float64(o1+o2) / float64(b1+b2)
+		if p.faster {
+			ratio = 1 / ratio
+		}
+		ratios = append(ratios, ratio)
 	}
-	b.report(figure{name: p.name, ours: perCall(ours), baseline: perCall(base), ratio: median(ratios), bar: p.bar})
+	b.report(figure{
+		name: p.name, ours: perCall(ours), baseline: perCall(base), ratio: median(ratios), bar: p.bar, atLeast: p.faster,
+	})
 	return nil
 }
 
@@ -140,5 +147,9 @@ func median(v []float64) float64 {
 }
 
 func perCall(nanoseconds []float64) string {
-	return fmt.Sprintf("%.1f µs", median(nanoseconds)/1e3)
+	n := median(nanoseconds)
+	if n < 1e4 {
+		return fmt.Sprintf("%.0f ns", n)
+	}
+	return fmt.Sprintf("%.1f µs", n/1e3)
 }

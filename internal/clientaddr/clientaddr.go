@@ -17,7 +17,7 @@ import (
 // IPv4 in IPv6 comes out as IPv4, and zones are dropped. The result is the zero
 // Addr when the peer has no address, as on a Unix socket.
 func Of(r *http.Request, trusted []netip.Prefix) netip.Addr {
-	addr, ok := parseAddr(r.RemoteAddr)
+	addr, ok := parsePeer(r.RemoteAddr)
 	if !ok || !Contains(trusted, addr) {
 		return addr
 	}
@@ -41,6 +41,14 @@ func Of(r *http.Request, trusted []netip.Prefix) netip.Addr {
 		}
 	}
 	return addr
+}
+
+// parsePeer is parseAddr for what has a port as a rule, without an error in between.
+func parsePeer(s string) (netip.Addr, bool) {
+	if ap, err := netip.ParseAddrPort(s); err == nil {
+		return ap.Addr().WithZone("").Unmap(), true
+	}
+	return parseAddr(s)
 }
 
 // parseAddr reads an address with or without a port.

@@ -114,7 +114,7 @@ func (w *world) fill(t *testing.T, account tenancy.AccountID, owner tenancy.User
 	}
 	for place, typ := range columns(t, db) {
 		name, column, _ := strings.Cut(place, ".")
-		if allowed[place] || slices.Contains(ids, column) || slices.Contains([]string{"tenancy_plans", "tenancy_leases", "tenancy_tombstones", "industries"}, name) {
+		if allowed[place] || slices.Contains(ids, column) || slices.Contains([]string{"tenancy_plans", "tenancy_leases", "tenancy_changes", "tenancy_tombstones", "industries"}, name) {
 			continue
 		}
 		owner, whose := string(account), "account_id"

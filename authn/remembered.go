@@ -1,0 +1,84 @@
+package authn
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/internal/cache"
+	"github.com/quitrent/quitrent/internal/changes"
+	"github.com/quitrent/quitrent/internal/clientaddr"
+	"github.com/quitrent/quitrent/tenancy"
+)
+
+const (
+	// maxUnknown bounds the keys that are remembered as none, apart from those that
+	// are: who tries many pushes out no customer's.
+	maxUnknown = 1 << 16
+	// unknownFor is how long: nothing makes a key of such a text but a restored backup.
+	unknownFor = time.Minute
+)
+
+// digest stands for a key in memory, so that no key is there: the text has 178 bits of
+// chance, which no hash of it gives away. To find an entry by it is to compare it, and
+// the time that takes tells nothing about the text.
+type digest [sha256.Size]byte
+
+func digestOf(key string) digest {
+	var b [maxKeyLength]byte // no allocation
+	return sha256.Sum256(b[:copy(b[:], key)])
+}
+
+func (d digest) hash() uint64 { return binary.LittleEndian.Uint64(d[:]) }
+
+// memory is what Keys remembers. All of it counts only while the feed of the accounts
+// is fresh.
+type memory struct {
+	feed    *changes.Feed
+	opened  *changes.Memo[digest, *opened]
+	unknown *cache.Map[digest, time.Time] // until when
+}
+
+func newMemory(accounts *tenancy.Accounts, most int) memory {
+	return memory{
+		feed:    accounts.Feed(),
+		opened:  changes.NewMemo[digest, *opened](accounts.Feed(), most, digest.hash),
+		unknown: cache.New[digest, time.Time](maxUnknown, digest.hash, nil),
+	}
+}
+
+// refused reports that a text is remembered as no key.
+func (m *memory) refused(db bun.IDB, now time.Time, d digest) bool {
+	until, ok := m.unknown.Get(d)
+	return ok && now.Before(until) && m.feed.Fresh(db, now)
+}
+
+// opened is what the text of a key opens.
+type opened struct {
+	who       Principal
+	key       useOf
+	refusal   error // whatever the time and the address
+	ends      time.Time
+	addresses []netip.Prefix
+	used      atomic.Int64 // when it was last noted down, in seconds
+}
+
+// at is what it opens at an instant for a client at addr.
+func (o *opened) at(now time.Time, addr netip.Addr) (Principal, error) {
+	switch {
+	case o.refusal != nil:
+		return Principal{}, o.refusal
+	case over(o.ends, now):
+		return Principal{}, errExpired
+	case len(o.addresses) > 0 && !clientaddr.Contains(o.addresses, addr):
+		return Principal{}, ErrAddress
+	}
+	return o.who, nil
+}
+
+// over reports that end, if there is one, has come.
+func over(end, now time.Time) bool { return !end.IsZero() && !now.Before(end) }

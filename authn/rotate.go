@@ -1,0 +1,132 @@
+package authn
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/internal/tx"
+	"github.com/quitrent/quitrent/tenancy"
+)
+
+const (
+	// MaxOverlap is how long the old secrets of a key can go on after a rotation.
+	MaxOverlap = 30 * 24 * time.Hour
+	// maxSecrets bounds the secrets of a key that live at once.
+	maxSecrets = 5
+)
+
+// Rotate gives a key another secret.
+type Rotate struct {
+	Account tenancy.AccountID
+	Key     KeyID
+	Actor   tenancy.Actor
+	// Overlap is how long the secrets that the key has go on, unless they end before: 0
+	// to MaxOverlap. 0: they end with the rotation.
+	Overlap time.Duration
+	// Reason is the actor's own words, for the audit log.
+	Reason string
+}
+
+// Rotate makes another secret of a key and lets those it has end. The key stays what it
+// is: its id, and with it its limits, its scopes and its history. It works whatever the
+// account's status. What it returns is the only copy of the secret.
+//
+// It returns ErrNoKey, also for another account's key, ErrKeyOver for one that is
+// revoked or expired, ErrManySecrets, tenancy.ErrForbidden when the actor is a key, or a
+// user who does not hold all that the key gives now, and tenancy.ErrInvalid when the
+// actor is missing, the overlap is out of bounds, or the key's environment is none of
+// Config.Envs.
+func (k *Keys) Rotate(ctx context.Context, db bun.IDB, r Rotate) (Issued, error) {
+	if !r.Key.among(r.Account) {
+		return Issued{}, ErrNoKey
+	}
+	if r.Overlap < 0 || r.Overlap > MaxOverlap {
+		return Issued{}, fmt.Errorf("%w: secrets overlap for 0 to %d days", tenancy.ErrInvalid, MaxOverlap/(24*time.Hour))
+	}
+	line := tenancy.Audit{Account: r.Account, Actor: r.Actor, Action: "authn.rotate_key", Target: string(r.Key), Reason: r.Reason}
+	var out Issued
+	err := k.change(ctx, db, line, func(db bun.IDB, key keyRow, now time.Time) (tenancy.Fact, error) {
+		if !slices.Contains(k.form.envs, key.Env) {
+			return nil, fmt.Errorf("%w: the key is of the environment %q, which is not here", tenancy.ErrInvalid, key.Env)
+		}
+		if err := k.mayHandOn(ctx, db, key, r.Actor); err != nil {
+			return nil, err
+		}
+		_, plan, err := k.accounts.Load(ctx, db, r.Account)
+		if err != nil {
+			return nil, err
+		}
+		end := now.Add(r.Overlap)
+		_, err = db.NewUpdate().Model((*secretRow)(nil)).Set("expires_at = ?", end).
+			Where("account_id = ? AND key_id = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)", r.Account, r.Key, end).Exec(ctx)
+		if err != nil {
+			return nil, err
+		}
+		n, err := db.NewSelect().Model((*secretRow)(nil)).
+			Where("account_id = ? AND key_id = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)", r.Account, r.Key, now).Count(ctx)
+		switch {
+		case err != nil:
+			return nil, err
+		case n >= maxSecrets:
+			return nil, ErrManySecrets
+		}
+		if out.Secret, err = k.newSecret(ctx, db, key, plan, now); err != nil {
+			return nil, err
+		}
+		out.Key, err = k.Get(ctx, db, r.Account, r.Key)
+		return KeyRotated{Key: r.Key, OldUntil: end}, err
+	})
+	if err != nil {
+		return Issued{}, err
+	}
+	return out, nil
+}
+
+// mayHandOn refuses whoever would get more by a key than it holds itself.
+func (k *Keys) mayHandOn(ctx context.Context, db bun.IDB, key keyRow, actor tenancy.Actor) error {
+	d := tenancy.Delegation{User: key.Maker}
+	if err := unmarshal(key.Scopes, &d.Scopes); err != nil {
+		return err
+	}
+	return k.accounts.Covers(ctx, db, key.Account, actor, d)
+}
+
+// change is what the verbs on a key that lives have in common: the account's lock, the
+// key, the logs, and the news that it changed.
+func (k *Keys) change(ctx context.Context, db bun.IDB, line tenancy.Audit,
+	do func(db bun.IDB, key keyRow, now time.Time) (tenancy.Fact, error),
+) error {
+	if err := line.Validate(); err != nil {
+		return err
+	}
+	return tx.Join(ctx, db, func(db bun.IDB) error {
+		if err := k.lock(ctx, db, line.Account); err != nil {
+			return err
+		}
+		line.At = k.now()
+		var key keyRow
+		err := db.NewSelect().Model(&key).Where("account_id = ? AND key_id = ?", line.Account, line.Target).Scan(ctx)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return ErrNoKey
+		case err != nil:
+			return err
+		case !key.RevokedAt.IsZero() || over(key.ExpiresAt, line.At):
+			return ErrKeyOver
+		}
+		fact, err := do(db, key, line.At)
+		if err != nil {
+			return err
+		}
+		if err := k.accounts.Changed(ctx, db, line.Account.Subject()); err != nil {
+			return err
+		}
+		return tenancy.Note(ctx, db, line, fact)
+	})
+}

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/uptrace/bun"
+	"golang.org/x/time/rate"
+
+	"github.com/quitrent/quitrent/authn"
+	"github.com/quitrent/quitrent/internal/pgtest"
+	"github.com/quitrent/quitrent/tenancy"
+	"github.com/quitrent/quitrent/throttle"
+)
+
+// guardArea measures what stands in front of a handler: who is calling, may the account
+// do this, and how fast. The baseline is what one writes in an afternoon: three
+// middlewares that hash, look up and format.
+func guardArea(ctx context.Context, b *bench) error {
+	return onEach(ctx, pgtest.Start, func(d database) error {
+		if d.name != "sqlite" { // no database is asked
+			return nil
+		}
+		return guarded(ctx, b, d)
+	})
+}
+
+// callers are accounts with a key each, all of them remembered.
+type callers struct {
+	db      *bun.DB
+	guard   *authn.Guard
+	limiter *throttle.Limiter
+	keys    []string
+	ids     []tenancy.AccountID
+	stop    func()
+}
+
+func guarded(ctx context.Context, b *bench, d database) error {
+	c, err := newCallers(ctx, d.db, b.pick(10_000, 20))
+	if err != nil {
+		return err
+	}
+	defer c.stop()
+	plain := newPlain(c)
+	var got string // by the handler
+	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = string(tenancy.From(r.Context()).Account) })
+	ours := c.guard.Middleware(c.db, tenancy.Use)(c.limiter.Middleware(handler))
+	theirs := plain.middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Context().Value(accountKey{}).(string) }))
+	requests := make([]*http.Request, len(c.keys))
+	for i, k := range c.keys {
+		requests[i] = (&http.Request{Method: "GET", RemoteAddr: "192.0.2.1:4711", Header: http.Header{"Authorization": {"Bearer " + k}}}).WithContext(ctx)
+	}
+	through := func(h http.Handler) side[string] {
+		return func(context.Context) (func(int) (string, error), func() error, error) {
+			w := &answer{header: http.Header{}}
+			return func(i int) (string, error) {
+				maps.DeleteFunc(w.header, func(string, []string) bool { return true })
+				got, w.status = "", 0
+				h.ServeHTTP(w, requests[i%len(requests)])
+				if w.status != 0 || len(w.header) == 0 {
+					return "", fmt.Errorf("status %d, headers %v", w.status, w.header)
+				}
+				return got, nil
+			}, nothing, nil
+		}
+	}
+	right := func(i int, r string) error {
+		if want := string(c.ids[i%len(c.ids)]); r != want {
+			return fmt.Errorf("%q instead of %q", r, want)
+		}
+		return nil
+	}
+	same := func(a, b string) bool { return a == b }
+	err1 := compare(ctx, b, pair[string]{
+		name: "guard: authn and throttle middleware, cached, with headers", faster: true, bar: 4,
+		ours: through(ours), baseline: through(theirs), right: right, same: same,
+	})
+	err2 := compare(ctx, b, pair[string]{
+		name: "guard: the same check without a transport", faster: true, bar: 8,
+		ours: c.check, baseline: through(theirs), right: right, same: same,
+	})
+	return errors.Join(err1, err2)
+}
+
+func nothing() error { return nil }
+
+// check is the transport-free side.
+func (c *callers) check(ctx context.Context) (func(int) (string, error), func() error, error) {
+	return func(i int) (string, error) {
+		s, err := c.guard.Check(ctx, c.db, authn.Credential{Scheme: "bearer", Value: c.keys[i%len(c.keys)]}, tenancy.Use)
+		if err != nil {
+			return "", err
+		}
+		if !c.limiter.TakeAccount(s, 1).Allowed {
+			return "", errors.New("throttled")
+		}
+		return string(s.Account), nil
+	}, nothing, nil
+}
+
+// newCallers makes n of them and has each one seen once.
+func newCallers(ctx context.Context, db *bun.DB, n int) (*callers, error) {
+	if err := authn.Migrate(ctx, db); err != nil {
+		return nil, err
+	}
+	accounts := tenancy.New(tenancy.Config{RevocationBound: time.Minute}) // a busy machine must not empty it
+	keys, err := authn.New(accounts, authn.Config{Peppers: []authn.Pepper{{ID: "1", Secret: make([]byte, 32)}}})
+	if err != nil {
+		return nil, err
+	}
+	_, err = accounts.Ensure(ctx, db, tenancy.Plan{Slug: tenancy.DefaultTrialPlan, Name: "Free trial", Active: true, TrialDays: 14, Rate: 10, Burst: 1e9})
+	if err != nil {
+		return nil, err
+	}
+	running, cancel := context.WithCancel(ctx)
+	var run sync.WaitGroup
+	run.Go(func() { _ = accounts.Run(running, db) })
+	c := &callers{
+		db: db, guard: authn.NewGuard(accounts, authn.GuardConfig{}, keys), limiter: throttle.New(throttle.Config{}),
+		stop: func() { cancel(); run.Wait() },
+	}
+	err = db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		for i := range n {
+			r, err := accounts.Register(ctx, tx, tenancy.Register{Name: "Somebody", Email: fmt.Sprintf("%d@example.com", i)})
+			if err != nil {
+				return err
+			}
+			key, err := keys.Issue(ctx, tx, authn.Issue{
+				Account: r.Account.ID, Name: "a key", Actor: tenancy.Actor{Kind: tenancy.ActorUser, ID: string(r.User.ID)},
+			})
+			if err != nil {
+				return err
+			}
+			c.keys, c.ids = append(c.keys, key.Secret), append(c.ids, r.Account.ID)
+		}
+		return nil
+	})
+	for i := 0; err == nil && i < 2*n; i++ {
+		_, err = c.guard.Check(ctx, db, authn.Credential{Scheme: "bearer", Value: c.keys[i%n]}, tenancy.Use)
+	}
+	if err != nil {
+		c.stop()
+	}
+	return c, err
+}
+
+// answer is a response that nobody waits for.
+type answer struct {
+	header http.Header
+	status int
+}
+
+func (a *answer) Header() http.Header         { return a.header }
+func (a *answer) Write(b []byte) (int, error) { return len(b), nil }
+func (a *answer) WriteHeader(status int)      { a.status = status }
+
+type (
+	keyKey     struct{}
+	accountKey struct{}
+	planKey    struct{}
+)
+
+// plain is the baseline: no database either, and nothing ends.
+type plain struct {
+	mu       sync.RWMutex
+	keys     map[string]string // account by the hash of its key
+	statuses map[string]string
+	limiters sync.Map
+}
+
+func newPlain(c *callers) *plain {
+	p := &plain{keys: map[string]string{}, statuses: map[string]string{}}
+	for i, k := range c.keys {
+		sum := sha256.Sum256([]byte(k))
+		p.keys[hex.EncodeToString(sum[:])] = string(c.ids[i])
+		p.statuses[string(c.ids[i])] = "active"
+	}
+	return p
+}
+
+func (p *plain) middleware(next http.Handler) http.Handler {
+	return p.key(p.account(p.limit(next)))
+}
+
+func (p *plain) key(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		key, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if !ok {
+			http.Error(w, "unauthorized", http.StatusUnauthorized)
+			return
+		}
+		sum := sha256.Sum256([]byte(key))
+		p.mu.RLock()
+		account, ok := p.keys[hex.EncodeToString(sum[:])]
+		p.mu.RUnlock()
+		if !ok {
+			http.Error(w, "unauthorized", http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), accountKey{}, account)))
+	})
+}
+
+func (p *plain) account(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		account, _ := r.Context().Value(accountKey{}).(string)
+		p.mu.RLock()
+		status := p.statuses[account]
+		p.mu.RUnlock()
+		if status != "active" {
+			http.Error(w, "forbidden", http.StatusForbidden)
+			return
+		}
+		ctx := context.WithValue(r.Context(), keyKey{}, account)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, planKey{}, "free-trial")))
+	})
+}
+
+func (p *plain) limit(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		account, _ := r.Context().Value(accountKey{}).(string)
+		l, ok := p.limiters.Load(account)
+		if !ok {
+			l, _ = p.limiters.LoadOrStore(account, rate.NewLimiter(10, 1e9))
+		}
+		limiter := l.(*rate.Limiter)
+		allowed := limiter.Allow()
+		left := limiter.Tokens()
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprintf("%d", limiter.Burst()))
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprintf("%d", int64(left)))
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprintf("%d", time.Now().Add(time.Second).Unix()))
+		w.Header().Set("X-RateLimit-Policy", fmt.Sprintf("%d;w=%d", limiter.Burst(), 1000))
+		if !allowed {
+			http.Error(w, "too many requests", http.StatusTooManyRequests)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,47 @@
+package changes
+
+import (
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/internal/cache"
+)
+
+// Memo remembers values of one kind that were loaded from the database of a Feed.
+type Memo[K comparable, V any] struct {
+	feed   *Feed
+	values *cache.Map[K, *memory[V]]
+}
+
+type memory[V any] struct {
+	value V
+	lives []*Life
+	until int64
+}
+
+// NewMemo remembers at most most values. hash spreads their keys.
+func NewMemo[K comparable, V any](feed *Feed, most int, hash func(K) uint64) *Memo[K, V] {
+	return &Memo[K, V]{feed: feed, values: cache.New[K, *memory[V]](most, hash, nil)}
+}
+
+// Get is what is remembered under k and still counts at now, which the caller has just
+// read from time.Now.
+func (m *Memo[K, V]) Get(db bun.IDB, now time.Time, k K) (V, bool) {
+	if m.feed.Fresh(db, now) {
+		if got, ok := m.values.Get(k); ok && !Over(got.lives) && int64(now.Sub(m.feed.base)) < got.until {
+			return got.value, true
+		}
+	}
+	var none V
+	return none, false
+}
+
+// Keep remembers under k what value makes, as long as none of the subjects changes. t
+// is from before it was loaded. value is given the lives of the subjects, for what has
+// a use for them, and is not called where nothing is remembered.
+func (m *Memo[K, V]) Keep(t Ticket, db bun.IDB, k K, value func(lives []*Life) V, subjects ...string) bool {
+	return m.feed.keep(t, db, func(lives []*Life) {
+		m.values.Put(k, &memory[V]{value: value(lives), lives: lives, until: t.at + int64(MaxAge)})
+	}, subjects...)
+}

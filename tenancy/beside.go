@@ -1,0 +1,131 @@
+package tenancy
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/internal/changes"
+)
+
+// Found is what Beside reads: of an account what Check needs to know, and whether a
+// user is a member of it. Its fields are for the database alone.
+type Found struct {
+	FoundAccount   *AccountID
+	FoundMember    *UserID
+	FoundStatus    Status
+	FoundTrialEnds time.Time `bun:",nullzero"`
+	FoundGraceEnds time.Time `bun:",nullzero"`
+	FoundPaidUntil time.Time `bun:",nullzero"`
+	FoundPlan      *string
+	FoundName      string
+	FoundActive    bool
+	FoundPrices    string
+	FoundCredits   int64
+	FoundTrialDays int
+	FoundRate      float64
+	FoundBurst     int
+	FoundLimits    string
+	FoundFlags     string
+	FoundOwnLimits string
+	FoundOwnFlags  string
+	FoundEpoch     int64
+}
+
+// Beside adds to a query that finds a credential what Validate needs to know of the
+// account that the credential is for, so that both cost one statement. account and
+// user name columns of the query; a user "" is no member of anything. The result is
+// read into a struct that embeds Found. A host's Loader is asked later, by itself.
+func (a *Accounts) Beside(q *bun.SelectQuery, account, user bun.Ident) *bun.SelectQuery {
+	if a.cfg.Loader != nil {
+		return q
+	}
+	return beside(q, "?", account).
+		ColumnExpr("fm.user_id AS found_member").
+		Join("LEFT JOIN tenancy_members AS fm ON fm.account_id = ? AND fm.user_id = ?", account, user)
+}
+
+func beside(q *bun.SelectQuery, is string, account any) *bun.SelectQuery {
+	return q.ColumnExpr(`fa.account_id AS found_account, COALESCE(fa.status, '') AS found_status, fa.trial_ends_at AS found_trial_ends,
+		fa.grace_ends_at AS found_grace_ends, fa.paid_until AS found_paid_until,
+		fp.slug AS found_plan, COALESCE(fp.name, '') AS found_name, COALESCE(fp.active, FALSE) AS found_active,
+		COALESCE(fp.prices, '[]') AS found_prices, COALESCE(fp.monthly_credits, 0) AS found_credits, COALESCE(fp.trial_days, 0) AS found_trial_days,
+		COALESCE(fp.rate, 0.0) AS found_rate, COALESCE(fp.burst, 0) AS found_burst,
+		COALESCE(fp.limits, '{}') AS found_limits, COALESCE(fp.flags, '{}') AS found_flags,
+		COALESCE(fa.limits, '{}') AS found_own_limits, COALESCE(fa.flags, '{}') AS found_own_flags,
+		COALESCE(fc.version, 0) AS found_epoch`).
+		Join("LEFT JOIN tenancy_accounts AS fa ON fa.account_id = "+is, account).
+		Join("LEFT JOIN tenancy_plans AS fp ON fp.slug = fa.plan").
+		Join("LEFT JOIN tenancy_changes AS fc ON fc.subject = 'account:' || fa.account_id")
+}
+
+// IsMember reports that the user is a member of the account. Of a host's own members it
+// knows nothing, and says yes: what they may do is asked by Can.
+func (a *Accounts) IsMember(f Found) bool { return a.cfg.Loader != nil || f.FoundMember != nil }
+
+// Subjects are those whose changes end what is remembered of p.
+func (p Principal) Subjects() []string {
+	subjects := []string{string(p.Account.Subject())}
+	if p.known != nil {
+		subjects = append(subjects, string(planSubject(p.known.plan.Slug)))
+	}
+	return subjects
+}
+
+// Know puts what was found beside a credential into its principal, so that Validate
+// does not ask again, and remembers it. It returns the account's plan too, which is the
+// zero Plan where a host's Loader knows it. t and at are from before the query.
+func (a *Accounts) Know(t changes.Ticket, at time.Time, db bun.IDB, who Principal, f Found) (Principal, Plan, error) {
+	if f.FoundAccount == nil || *f.FoundAccount != who.Account {
+		return who, Plan{}, nil
+	}
+	k, err := f.known(at)
+	if err != nil {
+		return Principal{}, Plan{}, err
+	}
+	a.remember(t, db, k)
+	who.known = k
+	return who, k.plan, nil
+}
+
+// load reads an account of this package's own tables in one statement, its overrides
+// in its plan.
+func load(ctx context.Context, db bun.IDB, id AccountID) (*known, error) {
+	var row Found
+	at := time.Now()
+	err := beside(db.NewSelect().TableExpr("(SELECT 1 AS one) AS o"), "?", id).Scan(ctx, &row)
+	if err != nil {
+		return nil, err
+	}
+	return row.known(at)
+}
+
+// known is what was found, read at an instant that is before the statement.
+func (f Found) known(at time.Time) (*known, error) {
+	if f.FoundAccount == nil {
+		return nil, ErrNoAccount
+	}
+	k := &known{
+		account: *f.FoundAccount, epoch: f.FoundEpoch, readAt: at,
+		state: State{Status: f.FoundStatus, TrialEndsAt: utc(f.FoundTrialEnds), GraceEndsAt: utc(f.FoundGraceEnds), PaidUntil: utc(f.FoundPaidUntil)},
+	}
+	if f.FoundPlan == nil {
+		return k, nil // Check refuses an account without a plan
+	}
+	var err error
+	k.plan, err = planRow{
+		Slug: *f.FoundPlan, Name: f.FoundName, Active: f.FoundActive, Prices: f.FoundPrices, MonthlyCredits: f.FoundCredits,
+		TrialDays: f.FoundTrialDays, Rate: f.FoundRate, Burst: f.FoundBurst, Limits: f.FoundLimits, Flags: f.FoundFlags,
+	}.plan()
+	if err != nil {
+		return nil, err
+	}
+	own, err := parseOverrides(f.FoundOwnLimits, f.FoundOwnFlags)
+	if err != nil {
+		return nil, fmt.Errorf("account %s: %w", k.account, err)
+	}
+	own.apply(&k.plan)
+	return k, nil
+}
