@@ -184,7 +184,7 @@ func TestSecrets_AreComparedInConstantTime(t *testing.T) {
 			})
 		}
 	}
-	for _, fn := range []string{"verify", "matches", "OperatorToken", "pbkdf2Matches"} {
+	for _, fn := range []string{"verify", "matches", "OperatorToken", "pbkdf2Matches", "find"} {
 		if len(constant[fn]) != 1 {
 			t.Errorf("%s does not compare in constant time", fn)
 		}

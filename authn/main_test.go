@@ -111,7 +111,7 @@ func (h *house) count(t *testing.T, table string) (n int) {
 }
 
 var tables = []string{
-	"authn_key_ids", "authn_accounts", "authn_keys", "authn_key_secrets", "authn_key_uses", "authn_passwords",
+	"authn_key_ids", "authn_accounts", "authn_keys", "authn_key_secrets", "authn_key_uses", "authn_imported_keys", "authn_passwords",
 	"tenancy_plans", "tenancy_accounts", "tenancy_users", "tenancy_members", "tenancy_member_roles", "tenancy_object_roles",
 	"tenancy_events", "tenancy_deliveries", "tenancy_audit",
 }

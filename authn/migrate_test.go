@@ -33,19 +33,19 @@ func TestM15_MigrationsGoUpDownAndUpWithRows(t *testing.T) {
 	run := func(t *testing.T, db *bun.DB) {
 		h := newHouse(t, db)
 		story(t, h, "ada@example.com")
-		if applied, pending, err := authn.MigrationStatus(t.Context(), db); err != nil || len(applied) != 3 || len(pending) != 0 {
+		if applied, pending, err := authn.MigrationStatus(t.Context(), db); err != nil || len(applied) != 6 || len(pending) != 0 {
 			t.Errorf("status %v %v %v", applied, pending, err)
 		}
 		if err := authn.Down(t.Context(), db, 0); err != nil {
 			t.Fatal(err)
 		}
-		if applied, pending, err := authn.MigrationStatus(t.Context(), db); err != nil || len(applied) != 0 || len(pending) != 3 {
+		if applied, pending, err := authn.MigrationStatus(t.Context(), db); err != nil || len(applied) != 0 || len(pending) != 6 {
 			t.Errorf("status %v %v %v", applied, pending, err)
 		}
 		if h.count(t, "tenancy_accounts") != 1 || h.count(t, "tenancy_users") != 1 {
 			t.Error("the way back took tenancy's rows")
 		}
-		for _, table := range []string{"authn_key_ids", "authn_accounts", "authn_keys", "authn_key_secrets", "authn_key_uses", "authn_passwords"} {
+		for _, table := range []string{"authn_key_ids", "authn_accounts", "authn_keys", "authn_key_secrets", "authn_key_uses", "authn_imported_keys", "authn_passwords"} {
 			if _, err := db.NewRaw("SELECT 1 FROM ?", bun.Ident(table)).Exec(t.Context()); err == nil {
 				t.Errorf("%s is still there", table)
 			}

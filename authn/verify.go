@@ -69,13 +69,17 @@ func (k *Keys) identify(ctx context.Context, db bun.IDB, key string, addr netip.
 			return Principal{}, err
 		}
 	}
-	at := now
+	return k.use(o, now, addr)
+}
+
+// use is what o opens now, and notes the use down. now was read from time.Now.
+func (k *Keys) use(o *opened, now time.Time, addr netip.Addr) (Principal, error) {
 	if !k.real {
-		at = k.clock()
+		now = k.clock()
 	}
-	who, err := o.at(at, addr)
+	who, err := o.at(now, addr)
 	if err == nil {
-		k.uses.note(o, at)
+		k.uses.note(o, now)
 	}
 	return who, err
 }
@@ -101,6 +105,10 @@ type presentedRow struct {
 	SecretRevokedAt time.Time         `bun:"secret_revoked_at,nullzero"`
 }
 
+// presentedColumns are those of a presentedRow, of the key k and its secret s.
+const presentedColumns = `k.account_id, k.env, k.maker_id, k.scopes, k.may, k.addresses, k.expires_at AS key_expires_at, k.revoked_at AS key_revoked_at,
+	s.secret_id, s.pepper_id, s.hash, s.created_at AS secret_created_at, s.expires_at AS secret_expires_at, s.revoked_at AS secret_revoked_at`
+
 // maxPresented bounds the secrets that one key is compared with: those that live are
 // fewer, and come first.
 const maxPresented = 16
@@ -111,8 +119,7 @@ func (k *Keys) find(ctx context.Context, db bun.IDB, now time.Time, d digest, id
 	ticket := k.memory.feed.Begin()
 	var rows []presentedRow
 	q := db.NewSelect().TableExpr("authn_key_ids AS i").
-		ColumnExpr(`k.account_id, k.env, k.maker_id, k.scopes, k.may, k.addresses, k.expires_at AS key_expires_at, k.revoked_at AS key_revoked_at,
-			s.secret_id, s.pepper_id, s.hash, s.created_at AS secret_created_at, s.expires_at AS secret_expires_at, s.revoked_at AS secret_revoked_at`).
+		ColumnExpr(presentedColumns).
 		Join("JOIN authn_keys AS k ON k.account_id = i.account_id AND k.key_id = i.key_id").
 		Join("JOIN authn_key_secrets AS s ON s.account_id = k.account_id AND s.key_id = k.key_id").
 		Where("i.key_id = ?", id).

@@ -92,6 +92,7 @@ func (w *world) fill(t *testing.T, account tenancy.AccountID, owner tenancy.User
 	}
 	for _, q := range []string{
 		"INSERT INTO authn_passwords (user_id, hash, updated_at) VALUES (?1, '', ?2)",
+		"INSERT INTO authn_imported_keys (hash, account_id, key_id, secret_id) VALUES (?0, ?0, 'k', 's')",
 		"INSERT INTO tenancy_object_roles (account_id, user_id, object_kind, object_id, role, created_at) VALUES (?0, ?1, 'site', '1', 'viewer', ?2)",
 		"INSERT INTO tenancy_ownership_offers (account_id, owner_id, user_id, created_at, expires_at) VALUES (?0, ?1, ?1, ?2, ?2)",
 		`INSERT INTO tenancy_invitations (account_id, invitation_id, email, email_key, roles, objects, inviter_kind, inviter_id, created_at, expires_at)
@@ -204,7 +205,7 @@ func TestM13_ErasureLeavesNothingPersonalAnywhere(t *testing.T) {
 		}
 		for _, r := range []retention.TableReport{
 			{Table: "sites", Deleted: 2}, {Table: "sectors", Deleted: 2}, {Table: "receipts", Kept: 3, Blanked: 2},
-			{Table: "profiles", Deleted: 1}, {Table: "authn_passwords", Deleted: 1}, {Table: "authn_key_ids", Deleted: 1},
+			{Table: "profiles", Deleted: 1}, {Table: "authn_passwords", Deleted: 1}, {Table: "authn_key_ids", Deleted: 1}, {Table: "authn_imported_keys", Deleted: 1},
 			{Table: "tenancy_users", Kept: 1, Blanked: 1}, {Table: "tenancy_accounts", Kept: 1, Blanked: 1}, {Table: "tenancy_members", Deleted: 1},
 			{Table: "billing_transfers", Kept: 1, Blanked: 1}, {Table: "credits_entries", Kept: 1}, {Table: "tenancy_legal_holds", Deleted: 1},
 		} {
