@@ -121,4 +121,12 @@
 // up, and so do the rounds of bcrypt. What time still tells are the microseconds of a call
 // more, the hashes of Argon2id that are dearer or cheaper than today's, and who signs in
 // rightly for the first time.
+//
+// # Keys of another system
+//
+// Keys.Import takes over a key by the hash that another system kept of it, and an
+// Imported, last in the guard, verifies it: it is a key like any other, acts on its
+// maker's rights, and its old text is one of its secrets, which ends when it is said to, or
+// is rotated or revoked before. That hash has no pepper: what a copy of the database is
+// worth to whoever has one depends on how much chance the old system's keys had.
 package authn

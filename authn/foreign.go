@@ -106,6 +106,16 @@ func (f Foreign) parse(s string) (h foreignHash, err error) {
 	return h, nil
 }
 
+// HashKind names the kind of a stored hash that SignIn verifies: "argon2id", "bcrypt". The
+// error says why it does not verify this one, and has no part of it.
+func (p *Passwords) HashKind(hash string) (string, error) {
+	if _, ours := parseHash(hash); ours {
+		return "argon2id", nil
+	}
+	h, err := p.cfg.Foreign.parse(hash)
+	return h.kind, err
+}
+
 // maxForeignHash bounds the characters of a stored foreign hash.
 const maxForeignHash = 512
 

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"time"
@@ -16,12 +18,13 @@ import (
 )
 
 // Import takes over a key of another system, which its holder goes on using until it
-// ends. Package adoption imports many, with a dry run.
+// ends. Package adoption imports many, with a dry run. Formatting, logging and
+// encoding/json leave the hash out.
 type Import struct {
 	Account tenancy.AccountID
 	// Hash is what the other system kept of the key: what ImportedConfig.Hash makes of it,
 	// 16 to 200 printable ASCII characters.
-	Hash string
+	Hash string `json:"-"`
 	// Name tells the account's keys apart: 1 to 200 bytes.
 	Name string
 	// EndsAt is when the old text opens nothing any more. The key stays: rotated before,
@@ -43,6 +46,15 @@ type Import struct {
 	// Reason is the actor's own words, for the audit log.
 	Reason string
 }
+
+// String names the account.
+func (i Import) String() string { return "imported key of " + string(i.Account) }
+
+// Format implements fmt.Formatter: no verb shows the hash.
+func (i Import) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, i.String()) }
+
+// LogValue implements slog.LogValuer.
+func (i Import) LogValue() slog.Value { return slog.StringValue(i.String()) }
 
 // noPepper marks a hash that was not made here. No pepper has this id, so that no key of
 // ours is ever held against it.
@@ -113,7 +125,8 @@ func (i Import) line() tenancy.Audit {
 // for an Imported to verify. It is a key like any other: it is listed, revoked and
 // rotated, and its old text is one of its secrets. It is written to the audit log, and no
 // event is published. The plan's limit of keys is not asked, nor what the account may do
-// now: a key that worked yesterday is refused where it is used, like every other.
+// now: a key that worked yesterday is refused where it is used, like every other. A text
+// that was tried and refused a moment ago may be refused for a minute more.
 //
 // It returns ErrImported when the hash is here already, tenancy.ErrNoAccount, what
 // tenancy.Check says of an account that is closed, and what Importable returns.

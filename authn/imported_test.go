@@ -3,7 +3,9 @@ package authn_test
 import (
 	"context"
 	"net/netip"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -278,4 +280,40 @@ func TestNewImported_SaysWhatIsWrong(t *testing.T) {
 			t.Errorf("%s: no error", what)
 		}
 	}
+}
+
+func TestImported_WhatIsRememberedCostsNothingAndEndsWithARevocation(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.accounts = tenancy.New(tenancy.Config{Now: h.clock.Now, RevocationBound: time.Hour})
+		h.keys = h.newKeys(t, pepper("a"))
+		r := h.register(t, "ada@example.com")
+		made := h.takeOver(t, r, oldKey)
+		m := h.imported(t, authn.ImportedConfig{})
+		feed := h.accounts.Feed()
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { feed.Run(ctx, h.db) })
+		defer running.Wait()
+		defer stop()
+		for !feed.Fresh(h.db, time.Now()) { // until it has begun
+			runtime.Gosched()
+		}
+		asked := &queries{}
+		enter := func(key string) error {
+			_, err := authn.NewGuard(h.accounts, authn.GuardConfig{}, h.keys, m).Enter(t.Context(), h.db.WithQueryHook(asked), bearer(key), 0)
+			return err
+		}
+		for key, want := range map[string]error{oldKey: nil, oldKey + "x": authn.ErrBadCredential} {
+			wantErr(t, key, enter(key), want)
+			asked.said = nil
+			wantErr(t, key, enter(key), want)
+			if len(asked.said) != 0 {
+				t.Errorf("%s was asked again: %q", key, asked.said)
+			}
+		}
+		if _, err := h.keys.Revoke(t.Context(), h.db, authn.Revoke{Account: r.Account.ID, Key: made.ID, Actor: userOf(r)}); err != nil {
+			t.Fatal(err)
+		}
+		wantErr(t, "revoked", enter(oldKey), authn.ErrBadCredential)
+	})
 }
