@@ -19,7 +19,7 @@ import (
 // value is none. Formatting, logging and encoding/json leave the secret out.
 type Credential struct {
 	// Scheme is the kind, in lower case: "bearer" for a key or a token, "basic" for
-	// an address and a password.
+	// an address and a password, "session" for a session's token.
 	Scheme string `json:"-"`
 	// Value is what an Authorization header has after the scheme (RFC 9110, section
 	// 11.4).
@@ -36,13 +36,14 @@ type Credential struct {
 const (
 	schemeBearer = "bearer"
 	schemeBasic  = "basic"
+	schemeCookie = "session" // of package sessions
 )
 
 // String names the scheme if it is one of this package's. Any other may be a key
 // that was sent without a scheme.
 func (c Credential) String() string {
 	switch c.Scheme {
-	case schemeBearer, schemeBasic:
+	case schemeBearer, schemeBasic, schemeCookie:
 		return c.Scheme + " credential"
 	}
 	return "credential"
@@ -73,7 +74,8 @@ type Challenger interface{ Challenge() string }
 // its own: a session, in a cookie.
 type Reader interface {
 	// Read finds the credential in r, and nothing else: the database is asked by
-	// Authenticate. It returns ErrNoCredential where there is none.
+	// Authenticate. It returns ErrNoCredential where there is none. Of r only Header
+	// and RemoteAddr are certain to be there.
 	Read(r *http.Request) (Credential, error)
 }
 

@@ -1,5 +1,5 @@
 // Package authn says who is calling: by an API key, or by an e-mail address and a
-// password.
+// password; and, in packages below it, by a session or a token.
 //
 // # Who, and then for which account
 //
@@ -55,15 +55,56 @@
 //	qr_test_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef0Mk1yL
 //	acme2_live_zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz31cmaS
 //
-// Keys.Verify refuses all else before it asks the database.
+// Keys.Verify refuses all else before it asks the database. testdata/key_format.json
+// has these and more, valid and not, each of the latter with its reason, for tests of a
+// validator in another language: match the expression to the whole text (in some
+// languages $ also matches before a last line end), compare brand and environment with
+// your own, read the last 6 characters as a number in base 62 and compare it with the
+// CRC-32 of all bytes before them. Package leaks takes the reports of scanners that find
+// keys by this form.
 //
-// # Who may do what with keys
+// # What a key may do
+//
+// A key enters its account for what its May says, tenancy.Use at most. What takes a
+// permission it may do as far as its Maker may do it now and its Scopes name it: a
+// demotion shrinks the keys of who is demoted, and a removal stops them with
+// ErrOrphaned, until somebody takes them over. A key without scopes can do what asks for
+// a capability alone. Keys that an operator or a job makes act on nobody's rights and
+// hold their scopes.
+//
+//	keys.Issue(ctx, db, authn.Issue{
+//		Account: account, Name: "build server", Actor: actor,
+//		Scopes:    []tenancy.Permission{"sites.publish"},
+//		May:       tenancy.Read | tenancy.Write,
+//		Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
+//	})
 //
 // Keys.Handler serves members who hold tenancy.PermKeysManage: the owner, admins and
-// developers, and whom Config.Roles of tenancy gives it to. Issue and Revoke ask for
-// no permission: a program that calls them decides for whom. A key is the account's:
-// it goes on working when the member who made it leaves or is demoted, until it is
-// revoked.
+// developers, and whom Config.Roles of tenancy gives it to. Issue and Revoke ask for no
+// permission: a program that calls them decides for whom.
+//
+// # Rotation
+//
+// A key has up to five secrets at once, each of which opens it. Rotate makes another
+// and lets the others go on for a while, so that programs get theirs one by one; the
+// key keeps its id, its limits and its history. Key.LastUsedAt, and that of each of its
+// Secrets, show whether an old one is still in use: to the minute, while Keys.Run runs.
+// Nobody rotates a key that reaches further than their own rights. The plan limit
+// LimitKeyDays, or an account's own, says how old a secret may be.
+//
+// # What is remembered, and for how long
+//
+// While tenancy's Accounts.Run runs, a process remembers which keys it has seen, and
+// their accounts: a check then asks no database. A revocation, a rotation, a demotion, a
+// suspension and a change of plan count at once in the process that makes them, and in
+// every other one within Config.RevocationBound of tenancy (1 s) of their commit, by its
+// own monotonic clock, whatever the clocks of others say. A process that cannot read the
+// changes within that bound uses nothing it remembers, and asks the database; where that
+// is away too the answer is 503. Until Run runs every check asks the database, in one
+// statement.
+//
+// Texts that are no key are remembered apart and in bounded number. What limits how
+// often an address may try is package throttle's ByAddress, in front.
 //
 // # What is stored
 //
@@ -75,8 +116,8 @@
 // and not in its types when they are formatted. Package fmt does not ask a value in
 // an unexported field of yours: give such a struct a String of its own.
 //
-// A key has one secret now and may have several in the schema; each of them opens
-// the same key.
+// In memory a key is its SHA-256. A secret is hashed anew with the first pepper when it
+// is used, so an old pepper can go once those who use their keys have done so.
 //
 // # Passwords
 //

@@ -51,3 +51,18 @@ type KeyTakenOver struct {
 
 // EventKind implements tenancy.Fact.
 func (KeyTakenOver) EventKind() string { return "authn.key_taken_over" }
+
+// KeyLeaked says that the text of an API key was found where others can read it.
+type KeyLeaked struct {
+	Key KeyID `json:"key"`
+	// Revoked: the report has ended the key. Otherwise it had ended already, or is to
+	// be ended by its owner.
+	Revoked bool `json:"revoked"`
+	// Scanner is who found it, Source the kind of place, URL the place, where known.
+	Scanner string `json:"scanner"`
+	Source  string `json:"source,omitzero"`
+	URL     string `json:"url,omitzero"`
+}
+
+// EventKind implements tenancy.Fact.
+func (KeyLeaked) EventKind() string { return "authn.key_leaked" }

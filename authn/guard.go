@@ -10,6 +10,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/quitrent/quitrent/internal/changes"
 	"github.com/quitrent/quitrent/internal/clientaddr"
 	"github.com/quitrent/quitrent/internal/problem"
 	"github.com/quitrent/quitrent/tenancy"
@@ -53,29 +54,41 @@ func NewGuard(accounts *tenancy.Accounts, cfg GuardConfig, auth ...Authenticator
 // another account than it names, and what the authenticators and tenancy's EnterAs
 // return. With Passwords among them db must not be a transaction.
 func (g *Guard) Check(ctx context.Context, db bun.IDB, c Credential, need tenancy.Capability) (tenancy.Scope, error) {
-	who, err := g.identify(ctx, db, c)
+	now := changes.Now()
+	who, err := g.identify(ctx, db, &c, &now)
 	if err != nil {
 		return tenancy.Scope{}, err
 	}
-	return g.accounts.Validate(ctx, db, who, need)
+	return g.accounts.ValidateSeen(ctx, db, who, need, now)
 }
 
 // Enter is Check, and the account is in the context it returns, where tenancy.From
 // finds it.
 func (g *Guard) Enter(ctx context.Context, db bun.IDB, c Credential, need tenancy.Capability) (context.Context, error) {
-	who, err := g.identify(ctx, db, c)
+	now := changes.Now()
+	who, err := g.identify(ctx, db, &c, &now)
 	if err != nil {
 		return nil, err
 	}
-	return g.accounts.EnterAs(ctx, db, who, need)
+	return g.accounts.EnterSeen(ctx, db, who, need, now)
 }
 
-func (g *Guard) identify(ctx context.Context, db bun.IDB, c Credential) (Principal, error) {
+// identify asks whose c is. now is the instant at which it may be believed.
+func (g *Guard) identify(ctx context.Context, db bun.IDB, c *Credential, now *changes.Instant) (Principal, error) {
 	if c.Scheme == "" && c.Value == "" {
 		return Principal{}, ErrNoCredential
 	}
 	for _, a := range g.auth {
-		who, err := a.Authenticate(ctx, db, c)
+		var (
+			who Principal
+			err error
+		)
+		if k, ok := a.(*Keys); ok {
+			who, err = k.authenticateSeen(ctx, db, c, *now)
+		} else {
+			who, err = a.Authenticate(ctx, db, *c)
+			*now = changes.Now() // a password takes its time
+		}
 		switch {
 		case err == nil && c.Account != "" && c.Account != who.Account:
 			return Principal{}, tenancy.ErrNoAccount
@@ -111,6 +124,9 @@ func (g *Guard) Middleware(db *bun.DB, need tenancy.Capability) func(http.Handle
 // finds none, what an authenticator of g that is a Reader finds. So a header that a
 // program has set counts before a cookie that a browser sends along. The address is
 // the client's.
+//
+// Nothing of r but its Header and its RemoteAddr is asked for, by a Reader either: a
+// server that is not one of net/http fills in those two.
 func (g *Guard) FromRequest(r *http.Request) (Credential, error) {
 	c, err := FromRequest(r)
 	for _, a := range g.auth {

@@ -13,6 +13,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/authn"
+	"github.com/quitrent/quitrent/internal/changes"
 	"github.com/quitrent/quitrent/tenancy"
 )
 
@@ -295,7 +296,7 @@ func TestImported_WhatIsRememberedCostsNothingAndEndsWithARevocation(t *testing.
 		running.Go(func() { feed.Run(ctx, h.db) })
 		defer running.Wait()
 		defer stop()
-		for !feed.Fresh(h.db, time.Now()) { // until it has begun
+		for !feed.Fresh(h.db, changes.Now()) { // until it has begun
 			runtime.Gosched()
 		}
 		asked := &queries{}

@@ -29,8 +29,9 @@ var operator = tenancy.Actor{Kind: tenancy.ActorOperator, ID: "op_1"}
 
 const goodPassword = "tall green giraffes"
 
+// pepper has a secret that internal/testrun knows, should it ever show.
 func pepper(id string) authn.Pepper {
-	return authn.Pepper{ID: id, Secret: bytes.Repeat([]byte(id), 32)}
+	return authn.Pepper{ID: id, Secret: bytes.Repeat([]byte("PEPPER-"+id), 5)}
 }
 
 // house is everything that most tests need, on one database and one clock. Its
@@ -111,7 +112,7 @@ func (h *house) count(t *testing.T, table string) (n int) {
 }
 
 var tables = []string{
-	"authn_key_ids", "authn_accounts", "authn_keys", "authn_key_secrets", "authn_key_uses", "authn_imported_keys", "authn_passwords",
+	"authn_key_ids", "authn_accounts", "authn_keys", "authn_key_secrets", "authn_key_uses", "authn_imported_keys", "authn_passwords", "authn_email_tokens", "authn_sessions",
 	"tenancy_plans", "tenancy_accounts", "tenancy_users", "tenancy_members", "tenancy_member_roles", "tenancy_object_roles",
 	"tenancy_events", "tenancy_deliveries", "tenancy_audit",
 }

@@ -203,7 +203,7 @@ func (p *Passwords) Set(ctx context.Context, db bun.IDB, s SetPassword) error {
 		return err
 	}
 	return tx.Join(ctx, db, func(db bun.IDB) error {
-		if err := p.store(ctx, db, user.ID, hash); err != nil {
+		if err := p.replace(ctx, db, user.ID, hash); err != nil {
 			return err
 		}
 		line.At = p.now()

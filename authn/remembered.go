@@ -28,9 +28,13 @@ const (
 // the time that takes tells nothing about the text.
 type digest [sha256.Size]byte
 
-func digestOf(key string) digest {
-	var b [maxKeyLength]byte // no allocation
-	return sha256.Sum256(b[:copy(b[:], key)])
+// digestOf hashes all of a key but its brand: its environment by number, so that one
+// block of SHA-256 is enough.
+func digestOf(env int, rest string) digest {
+	var b [maxKeyLength + 1]byte // no allocation
+	n := copy(b[:maxKeyLength], rest)
+	b[n] = byte(env)
+	return sha256.Sum256(b[:n+1])
 }
 
 func (d digest) hash() uint64 { return binary.LittleEndian.Uint64(d[:]) }
@@ -52,9 +56,9 @@ func newMemory(accounts *tenancy.Accounts, most int) memory {
 }
 
 // refused reports that a text is remembered as no key.
-func (m *memory) refused(db bun.IDB, now time.Time, d digest) bool {
+func (m *memory) refused(db bun.IDB, now changes.Instant, d digest) bool {
 	until, ok := m.unknown.Get(d)
-	return ok && now.Before(until) && m.feed.Fresh(db, now)
+	return ok && now.Time.Before(until) && m.feed.Fresh(db, now)
 }
 
 // opened is what the text of a key opens.

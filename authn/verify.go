@@ -30,31 +30,41 @@ var (
 // this brand and its environments is refused without the database; any other costs one
 // statement, and none while it is remembered.
 func (k *Keys) Verify(ctx context.Context, db bun.IDB, presented string, need tenancy.Capability) (context.Context, error) {
-	who, err := k.identify(ctx, db, presented, netip.Addr{})
+	now := changes.Now()
+	who, err := k.identify(ctx, db, k.form.env(presented), presented, netip.Addr{}, now)
 	if err != nil {
 		return nil, err
 	}
-	return k.accounts.EnterAs(ctx, db, who, need)
+	return k.accounts.EnterSeen(ctx, db, who, need, now)
 }
 
 // Authenticate implements Authenticator for bearer tokens. One that does not begin
 // like a key of this brand and one of its environments is none of its kind.
 func (k *Keys) Authenticate(ctx context.Context, db bun.IDB, c Credential) (Principal, error) {
-	if c.Scheme != schemeBearer || k.form.env(c.Value) < 0 {
+	return k.authenticateSeen(ctx, db, &c, changes.Now())
+}
+
+// authenticateSeen is Authenticate for a Guard, which has read the clock.
+func (k *Keys) authenticateSeen(ctx context.Context, db bun.IDB, c *Credential, now changes.Instant) (Principal, error) {
+	if c.Scheme != schemeBearer {
 		return Principal{}, ErrNoCredential
 	}
-	return k.identify(ctx, db, c.Value, c.Addr)
+	env := k.form.env(c.Value)
+	if env < 0 {
+		return Principal{}, ErrNoCredential
+	}
+	return k.identify(ctx, db, env, c.Value, c.Addr, now)
 }
 
 // Challenge implements Challenger.
 func (k *Keys) Challenge() string { return "Bearer" }
 
-// identify finds whose key this is, if it is one.
-func (k *Keys) identify(ctx context.Context, db bun.IDB, key string, addr netip.Addr) (Principal, error) {
-	if len(key) > maxKeyLength {
+// identify finds whose key this is, if it is one, of the environment that it names.
+func (k *Keys) identify(ctx context.Context, db bun.IDB, env int, key string, addr netip.Addr, now changes.Instant) (Principal, error) {
+	if env < 0 || len(key) > maxKeyLength {
 		return Principal{}, ErrBadCredential
 	}
-	now, d := time.Now(), digestOf(key)
+	d := digestOf(env, key[len(k.form.prefixes[env]):])
 	o, remembered := k.memory.opened.Get(db, now, d)
 	if !remembered {
 		if k.memory.refused(db, now, d) {
@@ -72,14 +82,15 @@ func (k *Keys) identify(ctx context.Context, db bun.IDB, key string, addr netip.
 	return k.use(o, now, addr)
 }
 
-// use is what o opens now, and notes the use down. now was read from time.Now.
-func (k *Keys) use(o *opened, now time.Time, addr netip.Addr) (Principal, error) {
+// use is what o opens now, and notes the use down.
+func (k *Keys) use(o *opened, now changes.Instant, addr netip.Addr) (Principal, error) {
+	at := now.Time
 	if !k.real {
-		now = k.clock()
+		at = k.clock()
 	}
-	who, err := o.at(now, addr)
+	who, err := o.at(at, addr)
 	if err == nil {
-		k.uses.note(o, now)
+		k.uses.note(o, at)
 	}
 	return who, err
 }
@@ -115,7 +126,7 @@ const maxPresented = 16
 
 // find asks the database what a key opens, once for the key and its account, and
 // remembers the answer.
-func (k *Keys) find(ctx context.Context, db bun.IDB, now time.Time, d digest, id KeyID, text string) (*opened, error) {
+func (k *Keys) find(ctx context.Context, db bun.IDB, now changes.Instant, d digest, id KeyID, text string) (*opened, error) {
 	ticket := k.memory.feed.Begin()
 	var rows []presentedRow
 	q := db.NewSelect().TableExpr("authn_key_ids AS i").
@@ -144,7 +155,7 @@ func (k *Keys) find(ctx context.Context, db bun.IDB, now time.Time, d digest, id
 	}
 	row := rows[found]
 	o, plan, err := k.open(row, id, func(who Principal) (Principal, tenancy.Plan, error) {
-		return k.accounts.Know(ticket, now, db, who, row.Found)
+		return k.accounts.Know(ticket, now.Time, db, who, row.Found)
 	})
 	if err != nil {
 		return nil, err

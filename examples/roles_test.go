@@ -13,6 +13,8 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/authn"
+	"github.com/quitrent/quitrent/authn/emails"
+	"github.com/quitrent/quitrent/authn/sessions"
 	"github.com/quitrent/quitrent/billing"
 	"github.com/quitrent/quitrent/credits"
 	"github.com/quitrent/quitrent/credits/creditstest"
@@ -127,12 +129,28 @@ func serve(t *testing.T, db *bun.DB, who string) {
 	must(invited, err)
 	must(people.Accept(ctx, db, invitations.Accept{Token: invited.Token, User: bob.ID}))
 	must(people.Purge(ctx, db, time.Now()))
+	signedIn, err := sessions.New(accounts, sessions.Config{})
+	must(signedIn, err)
+	session, err := signedIn.Start(ctx, db, sessions.Start{User: ada.User.ID})
+	must(session, err)
+	session, err = signedIn.SwitchAccount(ctx, db, sessions.SwitchAccount{Token: session.Token, Account: account})
+	must(session, err)
+	must(signedIn.Authenticate(ctx, db, authn.Credential{Scheme: sessions.Scheme, Value: string(session.Token)}))
+	must(signedIn.RevokeAll(ctx, db, sessions.RevokeAll{User: ada.User.ID, Actor: self}))
+	must(signedIn.Purge(ctx, db, time.Now()))
 	must(accounts.Override(ctx, db, tenancy.Override{Account: account, Limits: map[string]int64{"sites": 9}, Actor: operator}))
 	must(accounts.Close(ctx, db, tenancy.Close{Account: account, Actor: self}))
 	must(accounts.Restore(ctx, db, tenancy.Restore{Account: account, Actor: operator}))
 	must(accounts.Suspend(ctx, db, tenancy.Suspend{Account: account, Actor: operator, Reason: "test"}))
 	must(accounts.Resume(ctx, db, tenancy.Resume{Account: account, Actor: operator}))
 	must(keys.Revoke(ctx, db, authn.Revoke{Account: account, Key: key.Key.ID, Actor: self}))
+	mails := emails.New(accounts, passwords, emails.Config{Keys: keys})
+	verification, err := mails.IssueVerification(ctx, db, emails.IssueVerification{User: ada.User.ID})
+	must(verification, err)
+	must(mails.Verify(ctx, db, emails.Verify{Token: verification.Token, User: ada.User.ID}))
+	reset, err := mails.IssueReset(ctx, db, emails.IssueReset{Email: who + "@example.com"})
+	must(reset, err)
+	must(mails.Reset(ctx, db, emails.Reset{Token: reset.Token, Password: "staple-horse-battery"}))
 	must(subscriptions.LapseDue(ctx, db))
 	must(accounts.DeliverDue(ctx, db))
 	creditstest.RequireSound(t, ledger, db, account)

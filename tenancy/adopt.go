@@ -84,7 +84,7 @@ func (a *Accounts) Adopt(ctx context.Context, db bun.IDB, what Adopt) error {
 
 func (w Adopt) rows(now time.Time) (accounts []accountRow, users []userRow, err error) {
 	for _, u := range w.Users {
-		row := userRow{ID: u.ID, CreatedAt: micro(u.CreatedAt), UpdatedAt: now}
+		row := userRow{ID: u.ID, CreatedAt: micro(u.CreatedAt), UpdatedAt: now, VerifiedAt: micro(u.VerifiedAt)}
 		if !u.ID.known() {
 			return nil, nil, fmt.Errorf("%w: %q is no user's id", ErrInvalid, u.ID)
 		}
@@ -162,13 +162,14 @@ func micro(t time.Time) time.Time { return utc(t.Truncate(time.Microsecond)) }
 // insertAll fails with ErrAdoptTaken where a row is there already.
 func insertAll[R any](ctx context.Context, db bun.IDB, rows []R) error {
 	for page := range slices.Chunk(rows, adoptRows) {
+		want := len(page) // bun cuts page down to the rows that the database returns
 		res, err := db.NewInsert().Model(&page).On("CONFLICT DO NOTHING").Exec(ctx)
 		if err != nil {
 			return err
 		}
 		if n, err := res.RowsAffected(); err != nil {
 			return err
-		} else if n != int64(len(page)) {
+		} else if n != int64(want) {
 			return ErrAdoptTaken
 		}
 	}

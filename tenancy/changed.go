@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/uptrace/bun"
 
@@ -43,7 +42,7 @@ func (a *Accounts) Changed(ctx context.Context, db bun.IDB, subjects ...Subject)
 // by Config.RevocationBound. It only grows: what was made at an older one, such as a
 // token, can be refused.
 func (a *Accounts) Epoch(ctx context.Context, db bun.IDB, of Subject) (int64, error) {
-	if n, ok := a.memory.epochs.Get(db, time.Now(), of); ok {
+	if n, ok := a.memory.epochs.Get(db, changes.Now(), of); ok {
 		return n, nil
 	}
 	ticket := a.memory.feed.Begin()

@@ -39,6 +39,7 @@ var (
 	ErrWhichAccount = problem.New(http.StatusConflict, "which_account", "the user belongs to several accounts: say which one")
 	ErrLastOwner    = problem.New(http.StatusConflict, "last_owner", "an account has one owner: transfer the ownership first")
 	ErrNoOffer      = problem.New(http.StatusNotFound, "no_offer", "there is no open offer of this account's ownership: ask for a new one")
+	ErrUnverified   = problem.New(http.StatusForbidden, "email_unverified", "the e-mail address is not verified: ask for a mail and follow the link in it")
 )
 
 // ErrOutcomeUnknown says that COMMIT failed in a way that leaves open whether the

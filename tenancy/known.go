@@ -48,7 +48,7 @@ func (a *Accounts) Feed() *changes.Feed { return a.memory.feed }
 
 // known finds what Validate needs of an account: what came with the credential, what
 // is remembered, or what the database says.
-func (a *Accounts) known(ctx context.Context, db bun.IDB, who Principal, now time.Time) (*known, error) {
+func (a *Accounts) known(ctx context.Context, db bun.IDB, who *Principal, now changes.Instant) (*known, error) {
 	if k := who.known; k != nil && k.account == who.Account && a.stillKnown(k, db, now) {
 		return k, nil
 	}
@@ -69,7 +69,7 @@ func (a *Accounts) known(ctx context.Context, db bun.IDB, who Principal, now tim
 
 // stillKnown reports that nothing has changed since k was read, or that it was read a
 // moment ago, for the question that is being asked.
-func (a *Accounts) stillKnown(k *known, db bun.IDB, now time.Time) bool {
+func (a *Accounts) stillKnown(k *known, db bun.IDB, now changes.Instant) bool {
 	if k.lives == nil {
 		return now.Sub(k.readAt) < a.justRead
 	}

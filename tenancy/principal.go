@@ -2,9 +2,12 @@ package tenancy
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/internal/changes"
 )
 
 // Principal is whom a credential belongs to and which account it acts for. That
@@ -15,12 +18,23 @@ type Principal struct {
 	// May narrows what the account may be entered for; 0 narrows nothing. A key never
 	// gets more than Use.
 	May Capability
+	// Bounds are the credential's own. Nil: none.
+	Bounds *Bounds
 	// Delegation is on whose rights the actor acts, and how far. Nil: on its own.
 	Delegation *Delegation
 	// Env is the environment the credential was made for: "live", "test". "": none.
 	Env string
 
 	known *known // what was read of the account with the credential; nil: nothing
+}
+
+// Bounds hold a credential back, and with it everything that is made of it, such as a
+// token. What knows the credential keeps to them; Validate does not ask.
+type Bounds struct {
+	// ExpiresAt is when it ends by itself; zero: it does not.
+	ExpiresAt time.Time
+	// Addresses are those it may be used from. Empty: from anywhere.
+	Addresses []netip.Prefix
 }
 
 // Delegation says on whose rights an API key or a token acts: on those that the user
@@ -42,44 +56,62 @@ const AllScopes Permission = "*"
 // It returns what Enter returns, and ErrForbidden when need is more than the
 // principal may.
 func (a *Accounts) EnterAs(ctx context.Context, db bun.IDB, who Principal, need Capability) (context.Context, error) {
-	scope, err := a.Validate(ctx, db, who, need)
-	if err != nil {
-		return nil, err
-	}
-	return &entered{ctx, scope}, nil
+	return a.EnterSeen(ctx, db, who, need, changes.Now())
 }
 
 // Validate is EnterAs without a context: for what stands in front of a transport of
 // its own, and for a question about an account that nothing is done in. An observer of
 // ctx learns of it (see Observe).
 func (a *Accounts) Validate(ctx context.Context, db bun.IDB, who Principal, need Capability) (Scope, error) {
+	return a.ValidateSeen(ctx, db, who, need, changes.Now())
+}
+
+// EnterSeen and ValidateSeen are for package authn, which has just read the clock: that
+// is a tenth of a request.
+func (a *Accounts) EnterSeen(ctx context.Context, db bun.IDB, who Principal, need Capability, now changes.Instant) (context.Context, error) {
+	e := &entered{Context: ctx}
+	if err := a.validate(ctx, db, &who, need, now, &e.entry); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// ValidateSeen: see EnterSeen.
+func (a *Accounts) ValidateSeen(ctx context.Context, db bun.IDB, who Principal, need Capability, now changes.Instant) (Scope, error) {
+	var e entry
+	if err := a.validate(ctx, db, &who, need, now, &e); err != nil {
+		return Scope{}, err
+	}
+	return e.scope(), nil
+}
+
+// validate fills e where nothing is wrong.
+func (a *Accounts) validate(ctx context.Context, db bun.IDB, who *Principal, need Capability, now changes.Instant, e *entry) error {
 	if need == 0 {
 		need = Use
 	}
 	if err := who.Actor.validate(); err != nil {
-		return Scope{}, err
+		return err
 	}
-	now := time.Now()
 	k, err := a.known(ctx, db, who, now)
 	if err != nil {
-		return Scope{}, err
+		return err
 	}
+	at := now.Time
 	if !a.realClock {
-		now = a.cfg.Now()
+		at = a.cfg.Now()
 	}
-	if err = Check(k.state, k.plan, now, need); who.forbids(need) {
+	if err = Check(k.state, k.plan, at, need); who.forbids(need) {
 		err = ErrForbidden
 	}
 	recognise(ctx, who.Account, err == nil) // also who is refused: the credential was right
 	if err != nil {
-		return Scope{}, err
+		return err
 	}
-	return Scope{
-		Account: who.Account, State: k.state, Plan: k.plan, Actor: who.Actor, Capability: need,
-		Delegation: who.Delegation, Env: who.Env, Epoch: k.epoch,
-	}, nil
+	*e = entry{known: k, actor: who.Actor, need: need, delegation: who.Delegation, bounds: who.Bounds, env: who.Env}
+	return nil
 }
 
-func (p Principal) forbids(need Capability) bool {
+func (p *Principal) forbids(need Capability) bool {
 	return p.Actor.Kind == ActorKey && need&^Use != 0 || p.May != 0 && need&^p.May != 0
 }

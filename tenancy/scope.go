@@ -34,6 +34,8 @@ type Scope struct {
 	Plan       Plan
 	Actor      Actor
 	Capability Capability
+	// Bounds are those of the credential. Nil: it has none.
+	Bounds *Bounds
 	// Delegation is on whose rights the actor acts; nil: on its own.
 	Delegation *Delegation
 	// Env is the environment of the credential, if it has one: "live", "test".
@@ -44,17 +46,34 @@ type Scope struct {
 
 type scopeKey struct{}
 
-// entered is a context in an account: one allocation, where WithValue needs two.
+// entered is a context in an account: one small allocation, where WithValue needs two.
 type entered struct {
 	context.Context
-	scope Scope
+	entry
+}
+
+// entry is what a Scope is made of when somebody asks for it.
+type entry struct {
+	known      *known
+	actor      Actor
+	need       Capability
+	delegation *Delegation
+	bounds     *Bounds
+	env        string
 }
 
 func (e *entered) Value(key any) any {
 	if key == (scopeKey{}) {
-		return &e.scope
+		return e
 	}
 	return e.Context.Value(key)
+}
+
+func (e *entry) scope() Scope {
+	return Scope{
+		Account: e.known.account, State: e.known.state, Plan: e.known.plan, Actor: e.actor, Capability: e.need,
+		Delegation: e.delegation, Bounds: e.bounds, Env: e.env, Epoch: e.known.epoch,
+	}
 }
 
 // From is the scope that the context has entered. It panics when there is none:
@@ -70,11 +89,11 @@ func From(ctx context.Context) Scope {
 
 // Lookup is From for code that may run outside an account.
 func Lookup(ctx context.Context) (Scope, bool) {
-	s, ok := ctx.Value(scopeKey{}).(*Scope)
+	e, ok := ctx.Value(scopeKey{}).(*entered)
 	if !ok {
 		return Scope{}, false
 	}
-	return *s, true
+	return e.scope(), true
 }
 
 // Enter is the only way an account gets into a context: it loads the account,

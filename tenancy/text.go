@@ -29,6 +29,17 @@ func CheckText(what, s string, limit int) error {
 	return nil
 }
 
+// plainText reports that CheckText has nothing to say of s, which is short and of
+// printable ASCII.
+func plainText(s string) bool {
+	for _, c := range []byte(s) {
+		if c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return len(s) <= maxName
+}
+
 // ParseName checks the name of an account or a person, which may come from outside,
 // and returns it as it is kept: 1 to 200 bytes that show something. ErrInvalid.
 func ParseName(s string) (string, error) {

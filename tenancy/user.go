@@ -17,21 +17,25 @@ type User struct {
 	Email     string    `json:"email"`
 	Name      string    `json:"name"`
 	CreatedAt time.Time `json:"created_at"`
+	// VerifiedAt is when it was first known that the address is the user's own. Zero:
+	// it is not known, and may be anybody's.
+	VerifiedAt time.Time `json:"verified_at,omitzero"`
 }
 
 type userRow struct {
 	bun.BaseModel `bun:"table:tenancy_users,alias:u"`
 
-	ID        UserID    `bun:"user_id,pk"`
-	Email     string    `bun:"email,nullzero"`
-	EmailKey  string    `bun:"email_key,nullzero"`
-	Name      string    `bun:"name"`
-	CreatedAt time.Time `bun:"created_at"`
-	UpdatedAt time.Time `bun:"updated_at"`
+	ID         UserID    `bun:"user_id,pk"`
+	Email      string    `bun:"email,nullzero"`
+	EmailKey   string    `bun:"email_key,nullzero"`
+	Name       string    `bun:"name"`
+	CreatedAt  time.Time `bun:"created_at"`
+	UpdatedAt  time.Time `bun:"updated_at"`
+	VerifiedAt time.Time `bun:"email_verified_at,nullzero"`
 }
 
 func (r userRow) user() User {
-	return User{ID: r.ID, Email: r.Email, Name: r.Name, CreatedAt: r.CreatedAt.UTC()}
+	return User{ID: r.ID, Email: r.Email, Name: r.Name, CreatedAt: r.CreatedAt.UTC(), VerifiedAt: utc(r.VerifiedAt)}
 }
 
 // CreateUser is a person who belongs to no account yet.

@@ -19,7 +19,12 @@ type LimitedError struct {
 	// Policy is "account", "address", "credential" or a name of the host's.
 	Policy   string
 	Decision Decision
+
+	body []byte // the answer, if it was built before
 }
+
+// ProblemBody is the answer as it was built for an earlier refusal, or nil.
+func (e *LimitedError) ProblemBody() []byte { return e.body }
 
 // Error reaches the client, and so names the limit and not its key.
 func (e *LimitedError) Error() string {

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/quitrent/quitrent/internal/problem"
 )
 
 const (
@@ -19,10 +21,10 @@ const (
 // another policy's stay.
 func (l *Limiter) announce(h http.Header, policy string, d Decision) {
 	// Keys in canonical form, which Add makes anew each time.
-	if described := l.policies.field(policy, d.Limit); h["Ratelimit-Policy"] == nil {
-		h["Ratelimit-Policy"] = described
+	if known := l.policies.of(policy, d.Limit); h["Ratelimit-Policy"] == nil {
+		h["Ratelimit-Policy"] = known.field
 	} else {
-		h["Ratelimit-Policy"] = append(h["Ratelimit-Policy"], described...)
+		h["Ratelimit-Policy"] = append(h["Ratelimit-Policy"], known.field...)
 	}
 	h["Ratelimit"] = append(h["Ratelimit"], stateField(policy, d))
 }
@@ -30,34 +32,42 @@ func (l *Limiter) announce(h http.Header, policy string, d Decision) {
 // maxPolicies bounds the descriptions that are kept: a plan has one.
 const maxPolicies = 1000
 
-// policies keeps the descriptions of limits, each a list of one whose capacity is one:
-// what is added to it goes elsewhere.
+// policies keeps what is said of limits again and again.
 type policies struct {
-	mu     sync.RWMutex
-	fields map[described][]string
+	mu    sync.RWMutex
+	known map[limited]description
 }
 
-type described struct {
+type limited struct {
 	policy string
 	limit  Limit
 }
 
-func (p *policies) field(policy string, l Limit) []string {
-	key := described{policy, l}
+// description is what is said of a limit.
+type description struct {
+	field []string // a list of one whose capacity is one: what is added to it goes elsewhere
+	body  []byte   // of a refusal
+}
+
+func (p *policies) of(policy string, l Limit) description {
+	key := limited{policy, l}
 	p.mu.RLock()
-	field, ok := p.fields[key]
+	d, ok := p.known[key]
 	p.mu.RUnlock()
 	if ok {
-		return field
+		return d
 	}
-	field = []string{policyField(policy, l)}
+	d = description{
+		field: []string{policyField(policy, l)},
+		body:  problem.Body(&LimitedError{Policy: policy, Decision: Decision{Limit: l}}),
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.fields == nil || len(p.fields) >= maxPolicies {
-		p.fields = map[described][]string{}
+	if p.known == nil || len(p.known) >= maxPolicies {
+		p.known = map[limited]description{}
 	}
-	p.fields[key] = field
-	return field
+	p.known[key] = d
+	return d
 }
 
 func policyField(policy string, l Limit) string {

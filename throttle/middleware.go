@@ -135,5 +135,5 @@ func (l *Limiter) refuse(w http.ResponseWriter, r *http.Request, policy string, 
 	h := w.Header()
 	h.Set("Retry-After", strconv.FormatInt(max(1, seconds(d.RetryAfter)), 10))
 	h.Set("Cache-Control", "no-store")
-	l.cfg.OnError(w, r, &LimitedError{Policy: policy, Decision: d})
+	l.cfg.OnError(w, r, &LimitedError{Policy: policy, Decision: d, body: l.policies.of(policy, d.Limit).body})
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/tenancy"
@@ -445,7 +446,7 @@ func TestRefusal_OfTheHostsOwnHasTheHeaders(t *testing.T) {
 	}
 	want := LimitedError{Policy: "account", Decision: Decision{Limit: Limit{0.3, 1},
 		RetryAfter: 3333333334, Reset: 3333333334}} // a third of a nanosecond is one
-	if diff := cmp.Diff(want, *limited); diff != "" {
+	if diff := cmp.Diff(want, *limited, cmpopts.IgnoreUnexported(LimitedError{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

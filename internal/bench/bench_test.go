@@ -152,7 +152,7 @@ func TestRun_ExitsWithOneForAShortFigureOrAnError(t *testing.T) {
 	}
 }
 
-func TestClear_WantsMostRatiosOnOneSideOfTheBar(t *testing.T) {
+func TestDecided_WantsMostRatiosOnOneSideOfTheBar(t *testing.T) {
 	ratios := func(below, above int) (v []float64) {
 		for range below {
 			v = append(v, 1)
@@ -168,7 +168,7 @@ func TestClear_WantsMostRatiosOnOneSideOfTheBar(t *testing.T) {
 	}{
 		{100, 100, false}, {110, 90, false}, {115, 85, true}, {85, 115, true}, {200, 0, true},
 	} {
-		if got := clear(ratios(c.below, c.above), 1.5); got != c.want {
+		if got := decided(ratios(c.below, c.above), 1.5); got != c.want {
 			t.Errorf("%d below and %d above: %v", c.below, c.above, got)
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -62,7 +61,7 @@ func guarded(ctx context.Context, b *bench, d database) error {
 		return func(context.Context) (func(int) (string, error), func() error, error) {
 			w := &answer{header: http.Header{}}
 			return func(i int) (string, error) {
-				maps.DeleteFunc(w.header, func(string, []string) bool { return true })
+				clear(w.header)
 				got, w.status = "", 0
 				h.ServeHTTP(w, requests[i%len(requests)])
 				if w.status != 0 || len(w.header) == 0 {

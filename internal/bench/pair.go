@@ -45,7 +45,7 @@ func compare[R any](ctx context.Context, b *bench, p pair[R]) error {
 	}
 	var ours, base, ratios []float64
 	next := 0
-	for len(ratios) < b.pick(rounds, 1) || len(ratios) < b.pick(most, 1) && !clear(ratios, p.bar) {
+	for len(ratios) < b.pick(rounds, 1) || len(ratios) < b.pick(most, 1) && !decided(ratios, p.bar) {
 		order := rand.IntN(2) == 0
 		o1, b1, err1 := p.half(ctx, next, n, order)
 		o2, b2, err2 := p.half(ctx, next+n, n, !order)
@@ -128,9 +128,9 @@ func (s side[R]) block(ctx context.Context, name string, from int, results []R) 
 	return took, err
 }
 
-// clear reports that the median of what v was drawn from lies on one side of the bar,
+// decided reports that the median of what v was drawn from lies on one side of the bar,
 // as sure as can be with 19 of 20: so many of v do.
-func clear(v []float64, bar float64) bool {
+func decided(v []float64, bar float64) bool {
 	below := 0
 	for _, x := range v {
 		if x <= bar {

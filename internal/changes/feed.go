@@ -102,9 +102,15 @@ func New(table string, bound time.Duration, most int) *Feed {
 	}
 }
 
-// Fresh reports whether what was remembered of db counts at now, which the caller has
-// just read from time.Now.
-func (f *Feed) Fresh(db bun.IDB, now time.Time) bool {
+// Instant is what the clock of the machine has just said. Nobody outside of this library
+// makes one, so that none is old.
+type Instant struct{ time.Time }
+
+// Now reads the clock.
+func Now() Instant { return Instant{time.Now()} }
+
+// Fresh reports whether what was remembered of db counts now.
+func (f *Feed) Fresh(db bun.IDB, now Instant) bool {
 	pool := f.pool.Load()
 	if pool == nil {
 		return false

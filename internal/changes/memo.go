@@ -1,8 +1,6 @@
 package changes
 
 import (
-	"time"
-
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/internal/cache"
@@ -25,9 +23,8 @@ func NewMemo[K comparable, V any](feed *Feed, most int, hash func(K) uint64) *Me
 	return &Memo[K, V]{feed: feed, values: cache.New[K, *memory[V]](most, hash, nil)}
 }
 
-// Get is what is remembered under k and still counts at now, which the caller has just
-// read from time.Now.
-func (m *Memo[K, V]) Get(db bun.IDB, now time.Time, k K) (V, bool) {
+// Get is what is remembered under k and still counts now.
+func (m *Memo[K, V]) Get(db bun.IDB, now Instant, k K) (V, bool) {
 	if m.feed.Fresh(db, now) {
 		if got, ok := m.values.Get(k); ok && !Over(got.lives) && int64(now.Sub(m.feed.base)) < got.until {
 			return got.value, true

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/quitrent/quitrent/internal/tx"
@@ -23,7 +24,20 @@ type Sentinel struct {
 	Code string
 	// Text says what was wrong and what to do. It reaches the client.
 	Text string
+
+	once sync.Once
+	body []byte
 }
+
+// ProblemBody implements Prebuilt.
+func (s *Sentinel) ProblemBody() []byte {
+	s.once.Do(func() { s.body = Body(s) })
+	return s.body
+}
+
+// Prebuilt is implemented by errors that keep their answer, since whoever is refused
+// may come back a thousand times a second. What wraps one is built anew.
+type Prebuilt interface{ ProblemBody() []byte }
 
 // Error is Text.
 func (s *Sentinel) Error() string { return s.Text }
@@ -55,9 +69,21 @@ func Of(err error) (status int, code, text string) {
 	}
 }
 
-// Write answers r with err as application/problem+json. A 5xx is logged with its
-// cause; a client's own mistake is not.
-func Write(w http.ResponseWriter, r *http.Request, err error) {
+// Wait is how long a client waits before it tries again: 0 where waiting fixes
+// nothing.
+func Wait(err error) time.Duration {
+	var again Retryable
+	if errors.As(err, &again) {
+		return max(again.RetryAfter(), 1)
+	}
+	if status, _, _ := Of(err); status == http.StatusServiceUnavailable {
+		return time.Second
+	}
+	return 0
+}
+
+// Body is err as problem details, in one line.
+func Body(err error) []byte {
 	status, code, text := Of(err)
 	body := map[string]any{}
 	var d Detailed
@@ -71,14 +97,20 @@ func Write(w http.ResponseWriter, r *http.Request, err error) {
 	body["status"] = status
 	body["code"] = code
 	body["detail"] = text
+	b, err := json.Marshal(body)
+	if err != nil {
+		return nil // a member of a host's that is no JSON
+	}
+	return append(b, '\n')
+}
 
+// Write answers r with err as application/problem+json. A 5xx is logged with its
+// cause; a client's own mistake is not.
+func Write(w http.ResponseWriter, r *http.Request, err error) {
+	status, code, _ := Of(err)
 	h := w.Header()
-	var again Retryable
-	switch {
-	case errors.As(err, &again):
-		h.Set("Retry-After", seconds(again.RetryAfter()))
-	case status == http.StatusServiceUnavailable:
-		h.Set("Retry-After", "1")
+	if wait := Wait(err); wait > 0 {
+		h.Set("Retry-After", seconds(wait))
 	}
 	if status == http.StatusUnauthorized && h.Get("WWW-Authenticate") == "" {
 		h.Set("WWW-Authenticate", "Bearer")
@@ -86,25 +118,43 @@ func Write(w http.ResponseWriter, r *http.Request, err error) {
 	if status >= 500 && !errors.Is(err, context.Canceled) {
 		slog.ErrorContext(r.Context(), "quitrent: request failed", "method", r.Method, "path", r.URL.Path, "code", code, "err", err)
 	}
-	write(w, status, "application/problem+json", body)
+	var body []byte
+	if ready, ok := err.(Prebuilt); ok { //nolint:errorlint // not what it wraps: that says less
+		body = ready.ProblemBody()
+	}
+	if body == nil {
+		body = Body(err)
+	}
+	write(w, status, problemJSON, body)
 }
 
 // JSON answers with v as application/json.
 func JSON(w http.ResponseWriter, status int, v any) {
-	write(w, status, "application/json", v)
+	b, err := json.Marshal(v)
+	if err == nil {
+		b = append(b, '\n')
+	}
+	write(w, status, plainJSON, b)
 }
 
-func write(w http.ResponseWriter, status int, contentType string, v any) {
-	b, err := json.Marshal(v)
-	if err != nil {
+// Lists of one whose capacity is one: what is added to them goes elsewhere.
+var (
+	plainJSON   = []string{"application/json"}
+	problemJSON = []string{"application/problem+json"}
+	noStore     = []string{"no-store"}
+)
+
+// write answers with body, of which nil is what could not be encoded.
+func write(w http.ResponseWriter, status int, contentType []string, body []byte) {
+	if body == nil {
 		http.Error(w, "cannot encode the answer", http.StatusInternalServerError)
 		return
 	}
 	h := w.Header()
-	h.Set("Content-Type", contentType)
-	h.Set("Cache-Control", "no-store")
+	h["Content-Type"] = contentType
+	h["Cache-Control"] = noStore
 	w.WriteHeader(status)
-	_, _ = w.Write(append(b, '\n'))
+	_, _ = w.Write(body)
 }
 
 // seconds rounds up: a client told 0 would come back too early.

@@ -6,9 +6,10 @@
 //
 // Without packages it tests all, those of the nested modules too. A test counts
 // where it has no subtests, so that none counts twice; a package that does not
-// build, or ends without its tests' word, counts as one failure. The exit status
-// is 1 when anything failed, when no test ran, and, where CI is set, when a test
-// was skipped.
+// build, or ends without its tests' word, counts as one failure, and so does each
+// line that a test prints with something in it that is shaped like a secret of this
+// library: the line is shown, the secret is not. The exit status is 1 when anything
+// failed, when no test ran, and, where CI is set, when a test was skipped.
 package main
 
 import (

@@ -71,7 +71,8 @@ func (r *report) read(in io.Reader) {
 		if len(line) > 0 {
 			var e event
 			if json.Unmarshal(line, &e) != nil {
-				_, _ = r.out.Write(line) // go test itself has something to say
+				// go test itself has something to say
+				fmt.Fprint(r.out, r.secrets(&r.counts, "go test", []string{string(line)}))
 			} else {
 				r.event(e)
 			}
@@ -143,28 +144,45 @@ func (r *report) finish(p *pack, e event) {
 		}
 	}
 	for _, t := range p.tests {
+		_, name := canary(t.name) // its output has it, too
+		said := r.secrets(&c, e.Package+" "+name, t.output)
 		switch {
 		case t.action == "skip" && !t.parent:
-			fmt.Fprintf(r.out, "skip %s %s: %s\n", e.Package, t.name, reason(t.output))
+			fmt.Fprintf(r.out, "skip %s %s: %s\n", e.Package, name, reason(said))
 		case t.action == "fail" || t.action == "":
-			fmt.Fprintf(r.out, "FAIL %s %s\n%s", e.Package, t.name, strings.Join(t.output, ""))
+			fmt.Fprintf(r.out, "FAIL %s %s\n%s", e.Package, name, said)
 		}
 	}
+	said := r.secrets(&c, e.Package, p.output)
 	if e.Action == "fail" {
-		fmt.Fprint(r.out, strings.Join(r.builds[e.FailedBuild], ""), strings.Join(p.output, ""))
+		fmt.Fprint(r.out, strings.Join(r.builds[e.FailedBuild], ""), said)
 		if c.failed == 0 {
 			c.failed = 1 // it did not build, or its TestMain failed
 		}
 	}
 	word := map[string]string{"pass": "ok  ", "fail": "FAIL", "skip": "none"}[e.Action]
+	if c.failed > 0 {
+		word = "FAIL"
+	}
 	fmt.Fprintf(r.out, "%s %s  %s  %.1fs\n", word, e.Package, c, e.Elapsed)
 	r.add(c)
 }
 
+// secrets reports the lines of an output in which a secret shows, each a failure, and
+// returns the output without the secrets.
+func (r *report) secrets(c *counts, who string, output []string) (safe string) {
+	found, safe := canary(strings.Join(output, "")) // a long line comes in several parts
+	for _, line := range found {
+		fmt.Fprintf(r.out, "FAIL %s prints a secret: %s\n", who, line)
+		c.failed++
+	}
+	return safe
+}
+
 // reason is why a test was skipped: its output without the runner's own lines.
-func reason(output []string) string {
+func reason(output string) string {
 	var said []string
-	for _, line := range output {
+	for line := range strings.Lines(output) {
 		line = strings.TrimSpace(line)
 		if line != "" && !strings.HasPrefix(line, "=== ") && !strings.HasPrefix(line, "--- ") {
 			said = append(said, line)

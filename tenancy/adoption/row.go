@@ -47,6 +47,9 @@ type User struct {
 	// Name is the person's. Default: the e-mail address.
 	Name      string
 	CreatedAt time.Time // zero: the time of the adoption
+	// VerifiedAt is when the old system made sure that the address is the user's.
+	// Zero: it did not.
+	VerifiedAt time.Time
 }
 
 // Member is a user's place in an account. Several rows of one user in one account

@@ -145,6 +145,7 @@ func (s *survey) readUsers(rows []User) {
 			s.refuse(KindUser, i, name, "id", "user %q has the same ID: one of them needs another", twin)
 		}
 		ids[u.ID] = name
+		u.VerifiedAt = s.stamp(KindUser, i, name, "verified_at", r.VerifiedAt)
 		s.address(&u, r.Email, keys)
 		var err error
 		if u.Name, err = tenancy.ParseName(cmp.Or(strings.TrimSpace(r.Name), u.Email)); u.Email != "" && err != nil {

@@ -76,12 +76,13 @@ func (n *Invitations) accept(ctx context.Context, db bun.IDB, account tenancy.Ac
 		return tenancy.Member{}, false, gone(err)
 	}
 	if there {
-		return tenancy.Member{}, true, use(ctx, db, i, user, now)
+		_, err := n.use(ctx, db, i, user, now)
+		return tenancy.Member{}, true, err
 	}
 	if err := n.stands(ctx, db, i); err != nil {
 		return tenancy.Member{}, false, err
 	}
-	m, err := n.join(ctx, db, i, user, now)
+	m, _, err := n.join(ctx, db, i, user, now)
 	return m, false, err
 }
 
@@ -113,32 +114,38 @@ func (n *Invitations) stands(ctx context.Context, db bun.IDB, i Invitation) erro
 
 // join adds the member and uses the invitation up, in this order: a refusal of the
 // first leaves nothing behind in a transaction that goes on.
-func (n *Invitations) join(ctx context.Context, db bun.IDB, i Invitation, user tenancy.UserID, now time.Time) (tenancy.Member, error) {
+func (n *Invitations) join(ctx context.Context, db bun.IDB, i Invitation, user tenancy.UserID, now time.Time) (tenancy.Member, tenancy.User, error) {
 	m, err := n.accounts.AddMember(ctx, db, tenancy.AddMember{
 		Account: i.Account, User: user, Roles: i.Roles, Objects: i.Objects, Actor: i.Inviter, Reason: "accepted " + string(i.ID),
 	})
 	if err != nil {
-		return tenancy.Member{}, err
+		return tenancy.Member{}, tenancy.User{}, err
 	}
-	return m, use(ctx, db, i, user, now)
+	u, err := n.use(ctx, db, i, user, now)
+	return m, u, err
 }
 
 // use closes an open invitation. That it still is open is certain under the lock,
-// and asked for all the same.
-func use(ctx context.Context, db bun.IDB, i Invitation, user tenancy.UserID, now time.Time) error {
+// and asked for all the same. The token went to the user's address, which is
+// verified thereby.
+func (n *Invitations) use(ctx context.Context, db bun.IDB, i Invitation, user tenancy.UserID, now time.Time) (tenancy.User, error) {
 	res, err := db.NewUpdate().Model((*invitationRow)(nil)).Set("accepted_at = ?, accepted_by = ?", now, user).
 		Where("account_id = ? AND invitation_id = ? AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > ?", i.Account, i.ID, now).
 		Exec(ctx)
 	if err != nil {
-		return err
+		return tenancy.User{}, err
 	}
 	if n, err := res.RowsAffected(); err != nil {
-		return err
+		return tenancy.User{}, err
 	} else if n != 1 {
-		return fmt.Errorf("invitation %s of account %s was used under the account's lock", i.ID, i.Account)
+		return tenancy.User{}, fmt.Errorf("invitation %s of account %s was used under the account's lock", i.ID, i.Account)
 	}
-	return tenancy.Note(ctx, db, tenancy.Audit{
-		Account: i.Account, At: now, Actor: tenancy.Actor{Kind: tenancy.ActorUser, ID: string(user)},
-		Action: "invitations.accept", Target: string(i.ID),
+	actor := tenancy.Actor{Kind: tenancy.ActorUser, ID: string(user)}
+	v, err := n.accounts.MarkVerified(ctx, db, tenancy.MarkVerified{User: user, Email: i.Email, Actor: actor, Reason: "accepted " + string(i.ID)})
+	if err != nil {
+		return tenancy.User{}, err
+	}
+	return v.User, tenancy.Note(ctx, db, tenancy.Audit{
+		Account: i.Account, At: now, Actor: actor, Action: "invitations.accept", Target: string(i.ID),
 	}, Accepted{Invitation: i.ID, User: user})
 }

@@ -75,7 +75,7 @@ func (n *Invitations) acceptNew(ctx context.Context, db bun.IDB, account tenancy
 	if out.User, err = n.accounts.CreateUser(ctx, db, tenancy.CreateUser{Email: i.Email, Name: a.Name}); err != nil {
 		return Joined{}, err
 	}
-	if out.Member, err = n.join(ctx, db, i, out.User.ID, now); err != nil {
+	if out.Member, out.User, err = n.join(ctx, db, i, out.User.ID, now); err != nil {
 		return Joined{}, err
 	}
 	if out.Account, err = n.accounts.Get(ctx, db, account); err != nil || a.Then == nil {

@@ -24,7 +24,7 @@ func TestM9_AcceptNew_MakesTheUserAndTheMemberTogether(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		user := tenancy.User{ID: got.User.ID, Email: "Bob@example.com", Name: "Bob", CreatedAt: t0}
+		user := tenancy.User{ID: got.User.ID, Email: "Bob@example.com", Name: "Bob", CreatedAt: t0, VerifiedAt: t0}
 		account := h.ada.Account
 		want := invitations.Joined{
 			Account: account, User: user,

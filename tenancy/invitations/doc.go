@@ -23,9 +23,9 @@
 // # Coming in
 //
 // Somebody with a user accepts with Accept, signed in under the address invited.
-// Somebody without gets a user by AcceptNew, in the same transaction; the address
-// counts as proven, since the token came by mail. Therefore a token must reach nobody
-// but that mailbox: neither a log, nor the inviter.
+// Somebody without gets a user by AcceptNew, in the same transaction. Either way the
+// address is verified (tenancy.User.VerifiedAt), since the token came by mail.
+// Therefore a token must reach nobody but that mailbox: neither a log, nor the inviter.
 //
 //	mux.Handle("/invitations", entered(inv.Handler(db)))  // a middleware that enters
 //	mux.Handle("/invitations/", entered(inv.Handler(db))) // for tenancy.SignIn
@@ -33,7 +33,7 @@
 //	mux.Handle("POST /invitations/accept", inv.Public(db, passwords.Person(db)))
 //	mux.Handle("POST /invitations/sign-up", inv.SignUp(db, passwords.Prepare)) // authn's
 //
-// Either way the account must be able to write, its seats are counted under its lock,
+// The account must be able to write, its seats are counted under its lock,
 // and two at once make one member; a refusal other than tenancy.ErrMemberThere leaves
 // the invitation open. A token that does not fit, for whatever reason, gets
 // ErrNoInvitation and nothing more, and so does a user with another address.

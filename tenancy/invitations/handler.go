@@ -7,6 +7,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/quitrent/quitrent/internal/mailed"
 	"github.com/quitrent/quitrent/internal/problem"
 	"github.com/quitrent/quitrent/tenancy"
 )
@@ -149,11 +150,8 @@ func (l *List) read(r *http.Request) error {
 
 // checkLocale lets through what can be a tag of BCP 47.
 func checkLocale(s string) error {
-	const longest = 35 // RFC 5646, section 4.4.1
-	for _, c := range []byte(s) {
-		if c != '-' && !alphanumeric(string(c)) {
-			return fmt.Errorf("%w: a locale is a tag such as de or pt-BR", tenancy.ErrInvalid)
-		}
+	if !mailed.IsLocale(s) {
+		return fmt.Errorf("%w: a locale is a tag such as de or pt-BR", tenancy.ErrInvalid)
 	}
-	return tenancy.CheckText("locale", s, longest)
+	return nil
 }

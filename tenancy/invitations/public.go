@@ -3,11 +3,10 @@ package invitations
 import (
 	"context"
 	"net/http"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/uptrace/bun"
 
+	"github.com/quitrent/quitrent/internal/mailed"
 	"github.com/quitrent/quitrent/internal/problem"
 	"github.com/quitrent/quitrent/tenancy"
 )
@@ -36,7 +35,7 @@ func (n *Invitations) Public(db *bun.DB, who tenancy.Authorizer) http.Handler {
 		if err != nil {
 			return err
 		}
-		p.Email = masked(p.Email)
+		p.Email = mailed.Mask(p.Email)
 		problem.JSON(w, http.StatusOK, p)
 		return nil
 	})
@@ -101,14 +100,4 @@ func (n *Invitations) SignUp(db *bun.DB, prepare func(ctx context.Context, r ten
 		return nil
 	})
 	return mux
-}
-
-// masked leaves of an address what its owner recognises it by, and not its length.
-func masked(email string) string {
-	local, domain, _ := strings.Cut(email, "@")
-	first, size := utf8.DecodeRuneInString(local)
-	if size == len(local) {
-		return "•••@" + domain
-	}
-	return string(first) + "•••@" + domain
 }

@@ -46,7 +46,7 @@ var allowed = map[string]bool{
 
 // ids are columns that hold nothing but ids, in every table.
 var ids = []string{"account_id", "user_id", "person", "id", "key_id", "secret_id", "event_id", "audit_id", "grant_id", "transfer_id", "subscription_id",
-	"invitation_id", "site_id", "above", "hold_id", "reference", "role", "object_id", "object_kind", "unit", "account"}
+	"invitation_id", "session_id", "site_id", "above", "hold_id", "reference", "role", "object_id", "object_kind", "unit", "account"}
 
 // columns are all that may hold text, with the type by which to write to them.
 func columns(t *testing.T, db bun.IDB) map[string]string {
@@ -93,6 +93,10 @@ func (w *world) fill(t *testing.T, account tenancy.AccountID, owner tenancy.User
 	for _, q := range []string{
 		"INSERT INTO authn_passwords (user_id, hash, updated_at) VALUES (?1, '', ?2)",
 		"INSERT INTO authn_imported_keys (hash, account_id, key_id, secret_id) VALUES (?0, ?0, 'k', 's')",
+		"INSERT INTO authn_email_tokens (user_id, kind, token_hash, email_key, expires_at, since, issued) VALUES (?1, '', '', '', ?2, ?2, 1)",
+		"UPDATE tenancy_users SET email_verified_at = ?2 WHERE user_id = ?1",
+		`INSERT INTO authn_sessions (session_id, token_hash, user_id, account_id, addr, user_agent, created_at, seen_at, expires_at)
+			VALUES (?0, ?0, ?1, ?0, '', '', ?2, ?2, ?2)`,
 		"INSERT INTO tenancy_object_roles (account_id, user_id, object_kind, object_id, role, created_at) VALUES (?0, ?1, 'site', '1', 'viewer', ?2)",
 		"INSERT INTO tenancy_ownership_offers (account_id, owner_id, user_id, created_at, expires_at) VALUES (?0, ?1, ?1, ?2, ?2)",
 		`INSERT INTO tenancy_invitations (account_id, invitation_id, email, email_key, roles, objects, inviter_kind, inviter_id, created_at, expires_at)
@@ -120,7 +124,7 @@ func (w *world) fill(t *testing.T, account tenancy.AccountID, owner tenancy.User
 		}
 		owner, whose := string(account), "account_id"
 		switch name {
-		case "tenancy_users", "authn_passwords":
+		case "tenancy_users", "authn_passwords", "authn_email_tokens", "authn_sessions":
 			owner, whose = string(ownerOf(t, db, account)), "user_id"
 		case "profiles":
 			owner, whose = string(ownerOf(t, db, account)), "person"
@@ -205,7 +209,7 @@ func TestM13_ErasureLeavesNothingPersonalAnywhere(t *testing.T) {
 		}
 		for _, r := range []retention.TableReport{
 			{Table: "sites", Deleted: 2}, {Table: "sectors", Deleted: 2}, {Table: "receipts", Kept: 3, Blanked: 2},
-			{Table: "profiles", Deleted: 1}, {Table: "authn_passwords", Deleted: 1}, {Table: "authn_key_ids", Deleted: 1}, {Table: "authn_imported_keys", Deleted: 1},
+			{Table: "profiles", Deleted: 1}, {Table: "authn_passwords", Deleted: 1}, {Table: "authn_email_tokens", Deleted: 1}, {Table: "authn_key_ids", Deleted: 1}, {Table: "authn_imported_keys", Deleted: 1},
 			{Table: "tenancy_users", Kept: 1, Blanked: 1}, {Table: "tenancy_accounts", Kept: 1, Blanked: 1}, {Table: "tenancy_members", Deleted: 1},
 			{Table: "billing_transfers", Kept: 1, Blanked: 1}, {Table: "credits_entries", Kept: 1}, {Table: "tenancy_legal_holds", Deleted: 1},
 		} {
@@ -225,6 +229,9 @@ func TestM13_ErasureLeavesNothingPersonalAnywhere(t *testing.T) {
 		}
 		if n := number(t, db, "SELECT COUNT(*) FROM receipts WHERE account_id = ? AND note IS NOT NULL", ada); n != 0 {
 			t.Errorf("%d notes that may be NULL and are not", n)
+		}
+		if n := number(t, db, "SELECT COUNT(*) FROM tenancy_users WHERE user_id = ? AND email_verified_at IS NOT NULL", adaUser); n != 0 {
+			t.Error("nobody's address is still verified")
 		}
 		if w.status(t, ada) != tenancy.StatusErased {
 			t.Error(w.status(t, ada))

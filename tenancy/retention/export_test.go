@@ -143,6 +143,7 @@ func TestM13_AnExportLeavesOutWhatIsSecret(t *testing.T) {
 			t.Fatal(err)
 		}
 		exec(t, w.db, "INSERT INTO authn_passwords (user_id, hash, updated_at) VALUES (?, 'argon', ?)", user, t0)
+		exec(t, w.db, "INSERT INTO authn_email_tokens (user_id, kind, token_hash, email_key, expires_at, since, issued) VALUES (?, 'password_reset', 'argon', '', ?, ?, 1)", user, t0, t0)
 		var hash string
 		if err := w.db.NewRaw("SELECT hash FROM authn_key_secrets").Scan(t.Context(), &hash); err != nil {
 			t.Fatal(err)
@@ -155,7 +156,7 @@ func TestM13_AnExportLeavesOutWhatIsSecret(t *testing.T) {
 				}
 			}
 		}
-		for _, name := range []string{"authn_keys.jsonl", "authn_key_secrets.jsonl", "authn_passwords.jsonl", "credits_entries.jsonl", "credits_keys.jsonl"} {
+		for _, name := range []string{"authn_keys.jsonl", "authn_key_secrets.jsonl", "authn_passwords.jsonl", "authn_email_tokens.jsonl", "credits_entries.jsonl", "credits_keys.jsonl"} {
 			if len(files[name]) != 1 {
 				t.Errorf("%s: %v", name, files[name])
 			}

@@ -20,7 +20,7 @@ import (
 func Tables() []owned.Table {
 	tables := []owned.Table{
 		{Model: (*accountTable)(nil), Keep: true, Personal: []string{"name"}},
-		{Model: (*userTable)(nil), User: "user_id", Keep: true, Personal: []string{"email", "email_key", "name"}},
+		{Model: (*userTable)(nil), User: "user_id", Keep: true, Personal: []string{"email", "email_key", "email_verified_at", "name"}},
 		{Model: (*memberTable)(nil)},
 		{Model: (*memberRoleTable)(nil)},
 		{Model: (*objectRoleTable)(nil)},

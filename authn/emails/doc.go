@@ -1,0 +1,76 @@
+// Package emails finds out by mail that an address is its user's own, and gives a user
+// who has forgotten the password a new one.
+//
+// # A token
+//
+// A token is 256 bits of chance, sent to the user's address and shown this once: the
+// database keeps its SHA-256 hash. It is for one user, one address and one of two
+// things, a verification (Config.VerificationLifetime) or a reset
+// (Config.ResetLifetime), works once, also where two try at once, and expires by the
+// clock. A new one ends the one before; another address ends it, and a new password
+// ends those for a reset. Whatever is wrong with a token, the answer is ErrNoToken.
+//
+//	mails := emails.New(accounts, passwords, emails.Config{
+//		Notify: sendMail, // the host's: the text, the link, the mail server
+//		Keys:   keys,
+//		AfterReset: []emails.Hook{endSessions},
+//	})
+//	mux.Handle("POST /emails/", mails.Handler(db, passwords.Person(db)))
+//
+// The link in the mail leads to a page of the host's that shows what Peek says, best
+// with the token behind a #, which browsers send to no server, and has a button that
+// posts. Nothing is done by GET: mail scanners follow links.
+//
+// # Verification
+//
+// Who is signed in asks for a mail, and shows the token signed in: whoever gets one
+// because a stranger signed up with their address would else hand it to the stranger
+// with a click. tenancy.User.VerifiedAt says since when an address is verified. An
+// invitation that is accepted verifies it too, and so does a reset. Require is for
+// routes that want it, tenancy's RequireVerified for everything else.
+//
+// To send the first mail after a sign-up, take the event:
+//
+//	Deliver: func(ctx context.Context, e tenancy.Event) error {
+//		if who, err := tenancy.Decode[tenancy.AccountRegistered](e); err == nil {
+//			err = mails.SendVerification(ctx, db, emails.SendVerification{User: who.User})
+//			if !errors.Is(err, emails.ErrVerified) && !errors.Is(err, emails.ErrTooMany) {
+//				return err // it is delivered again
+//			}
+//		}
+//		return nil
+//	}
+//
+// # Reset
+//
+// Anybody may ask for a reset, and learns nothing: the answer is given before the
+// address is looked up. The mail goes out behind it, Config.Parallel at once; a program
+// that ends waits for them with Wait, and a mail that is lost is asked for again. A
+// user gets Config.MostPerHour mails of a kind in an hour; the last of them works for as
+// long as its lifetime says, so that nobody can keep the owner of an address out by
+// asking in their name.
+//
+// Reset checks the password before it uses the token, so that one that is refused can
+// be followed by a better one. Everything else is one transaction: the hash, the
+// address verified, Config.AfterReset, and tenancy's Changed for the user.
+//
+// # Somebody else's address
+//
+// Anybody can sign up with an address that is not theirs, and be there first: their
+// password, their sessions and their API keys are then the user's. A reset that shows
+// for the first time who reads that mailbox ends them: the password is another one,
+// Config.AfterReset ends the sessions, the keys that the user made are revoked in all
+// accounts (Config.Keys), and Config.FirstProof is for what only the host knows of. The
+// accounts themselves stay, and so do their other members: whom the stranger let in is
+// for the owner to look at, or for a FirstProof to remove. After a verification nothing
+// of the kind happens, since that takes the password too.
+//
+// # What is written
+//
+// A verification and a reset are lines of the installation's audit log
+// ("tenancy.verify_email", "authn.reset_password"), by ids alone: a user belongs to no
+// one account. A request for a mail writes none.
+//
+// The table is authn's: authn.Migrate makes it. It has a row for each user and kind,
+// which is erased with the person.
+package emails
