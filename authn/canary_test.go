@@ -81,6 +81,10 @@ func TestSecrets_ShowNowhere(t *testing.T) {
 				spill(&out, h.passwords.Set(t.Context(), h.db, set))
 			}
 		}
+		in := authn.SignIn{Email: goodPassword, Password: goodPassword} // typed into the wrong field
+		for _, v := range []any{in, &in, struct{ S authn.SignIn }{in}} {
+			spill(&out, v)
+		}
 		for _, v := range []any{p, &p, authn.Config{Peppers: []authn.Pepper{p}}.Peppers, struct{ P authn.Pepper }{p}, issued, &issued, struct{ I authn.Issued }{issued}, rotated, &rotated} {
 			spill(&out, v)
 		}
@@ -96,7 +100,7 @@ func TestSecrets_ShowNowhere(t *testing.T) {
 			}
 		}
 		for _, password := range []string{goodPassword, "CANARYpassword", "CANARY\x00", strings.Repeat("CANARY", 100)} {
-			_, err := h.passwords.SignIn(t.Context(), h.db, "eve@example.com", password)
+			_, err := h.passwords.SignIn(t.Context(), h.db, authn.SignIn{Email: "eve@example.com", Password: password})
 			spill(&out, err)
 			_, err = h.passwords.Prepare(t.Context(), tenancy.Register{Name: "CANARY", Email: "canary@example.com"}, password)
 			spill(&out, err)
@@ -109,7 +113,7 @@ func TestSecrets_ShowNowhere(t *testing.T) {
 		_ = h.db.Close() // what a lost database makes of it
 		_, err = keys.Verify(t.Context(), h.db, issued.Secret, 0)
 		spill(&out, err)
-		_, err = h.passwords.SignIn(t.Context(), h.db, "ada@example.com", goodPassword)
+		_, err = h.passwords.SignIn(t.Context(), h.db, authn.SignIn{Email: "ada@example.com", Password: goodPassword})
 		spill(&out, err)
 
 		for what, secret := range map[string]string{
@@ -213,7 +217,7 @@ func TestSecrets_AreComparedInConstantTime(t *testing.T) {
 			})
 		}
 	}
-	for _, fn := range []string{"verify", "matches", "OperatorToken"} {
+	for _, fn := range []string{"verify", "matches", "OperatorToken", "pbkdf2Matches", "find"} {
 		if len(constant[fn]) != 1 {
 			t.Errorf("%s does not compare in constant time", fn)
 		}

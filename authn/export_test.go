@@ -4,11 +4,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
+	"hash"
 	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/uptrace/bun"
+	"golang.org/x/crypto/bcrypt"
 
 	"github.com/quitrent/quitrent/internal/changes"
 )
@@ -102,3 +105,34 @@ func Rekey(k *Keys, id KeyID) (key, pepper, hash string) {
 
 // Sum appends the right checksum to text, which makes a key of it.
 func Sum(text string) string { return text + checksum(text) }
+
+// Explode makes every hash of p panic.
+func Explode(p *Passwords) {
+	p.derive = func([]byte, []byte, uint32, uint32, uint8, uint32) []byte { panic("out of memory") }
+}
+
+// Stretched is the work of foreign hashes: iterations by the length of the digest, and
+// what bcrypt has done in rounds.
+type Stretched struct{ SHA256, SHA512, Bcrypt int }
+
+// CountStretches adds up the work of foreign hashes that p does from now on.
+func CountStretches(p *Passwords) *Stretched {
+	n, real := &Stretched{}, p.stretch
+	p.stretch.pbkdf2 = func(h func() hash.Hash, password string, salt []byte, iterations, length int) ([]byte, error) {
+		if h().Size() == sha256.Size {
+			n.SHA256 += iterations
+		} else {
+			n.SHA512 += iterations
+		}
+		return real.pbkdf2(h, password, salt, iterations, length)
+	}
+	p.stretch.bcrypt = func(hash, password []byte) error {
+		err := real.bcrypt(hash, password)
+		if err == nil || errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) { // otherwise nothing was computed
+			cost, _ := bcrypt.Cost(hash)
+			n.Bcrypt += 1 << cost
+		}
+		return err
+	}
+	return n
+}

@@ -164,5 +164,5 @@ func (k *Keys) Middleware(db *bun.DB, need tenancy.Capability) func(http.Handler
 
 // Middleware is that of a Guard for passwords alone, with the OnError of p.
 func (p *Passwords) Middleware(db *bun.DB, need tenancy.Capability) func(http.Handler) http.Handler {
-	return NewGuard(p.accounts, GuardConfig{OnError: p.cfg.OnError}, p).Middleware(db, need)
+	return NewGuard(p.accounts, GuardConfig{OnError: p.cfg.OnError, TrustedProxies: p.cfg.TrustedProxies}, p).Middleware(db, need)
 }

@@ -79,6 +79,11 @@ func (k *Keys) identify(ctx context.Context, db bun.IDB, env int, key string, ad
 			return Principal{}, err
 		}
 	}
+	return k.use(o, now, addr)
+}
+
+// use is what o opens now, and notes the use down.
+func (k *Keys) use(o *opened, now changes.Instant, addr netip.Addr) (Principal, error) {
 	at := now.Time
 	if !k.real {
 		at = k.clock()
@@ -111,6 +116,10 @@ type presentedRow struct {
 	SecretRevokedAt time.Time         `bun:"secret_revoked_at,nullzero"`
 }
 
+// presentedColumns are those of a presentedRow, of the key k and its secret s.
+const presentedColumns = `k.account_id, k.env, k.maker_id, k.scopes, k.may, k.addresses, k.expires_at AS key_expires_at, k.revoked_at AS key_revoked_at,
+	s.secret_id, s.pepper_id, s.hash, s.created_at AS secret_created_at, s.expires_at AS secret_expires_at, s.revoked_at AS secret_revoked_at`
+
 // maxPresented bounds the secrets that one key is compared with: those that live are
 // fewer, and come first.
 const maxPresented = 16
@@ -121,8 +130,7 @@ func (k *Keys) find(ctx context.Context, db bun.IDB, now changes.Instant, d dige
 	ticket := k.memory.feed.Begin()
 	var rows []presentedRow
 	q := db.NewSelect().TableExpr("authn_key_ids AS i").
-		ColumnExpr(`k.account_id, k.env, k.maker_id, k.scopes, k.may, k.addresses, k.expires_at AS key_expires_at, k.revoked_at AS key_revoked_at,
-			s.secret_id, s.pepper_id, s.hash, s.created_at AS secret_created_at, s.expires_at AS secret_expires_at, s.revoked_at AS secret_revoked_at`).
+		ColumnExpr(presentedColumns).
 		Join("JOIN authn_keys AS k ON k.account_id = i.account_id AND k.key_id = i.key_id").
 		Join("JOIN authn_key_secrets AS s ON s.account_id = k.account_id AND s.key_id = k.key_id").
 		Where("i.key_id = ?", id).
