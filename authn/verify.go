@@ -35,7 +35,7 @@ func (k *Keys) Verify(ctx context.Context, db bun.IDB, presented string, need te
 	if err != nil {
 		return nil, err
 	}
-	return k.accounts.EnterSeen(ctx, db, who, need, now)
+	return k.accounts.EnterSeen(ctx, db, &who, need, now)
 }
 
 // Authenticate implements Authenticator for bearer tokens. One that does not begin

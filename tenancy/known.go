@@ -14,7 +14,7 @@ import (
 type known struct {
 	account AccountID
 	state   State
-	plan    Plan
+	plan    *Plan // shared by all that are on it
 	epoch   int64
 	readAt  time.Time
 	lives   []*changes.Life // nil: it was read for one question
@@ -82,8 +82,8 @@ func (a *Accounts) read(ctx context.Context, db bun.IDB, id AccountID) (*known, 
 		return load(ctx, db, id)
 	}
 	k := &known{account: id, readAt: changes.Now().Time}
-	var err error
-	k.state, k.plan, err = a.cfg.Loader(ctx, db, id)
+	state, plan, err := a.cfg.Loader(ctx, db, id)
+	k.state, k.plan = state, &plan
 	return k, err
 }
 
