@@ -96,16 +96,25 @@ func (p *Passwords) matches(ctx context.Context, h passwordHash, password string
 	return err == nil && subtle.ConstantTimeCompare(sum, h.sum) == 1, err
 }
 
-// compute is the only place that works on a password. It waits for its turn.
+// compute is the only place that works on a password by Argon2id.
 func (p *Passwords) compute(ctx context.Context, password string, h passwordHash, length uint32) ([]byte, error) {
+	done, err := p.turn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return p.derive([]byte(password), h.salt, h.passes, h.memory, h.lanes, length), nil
+}
+
+// turn waits until one of so many at once may work on a password.
+func (p *Passwords) turn(ctx context.Context) (done func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	select {
 	case p.turns <- struct{}{}:
+		return func() { <-p.turns }, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	defer func() { <-p.turns }()
-	return p.derive([]byte(password), h.salt, h.passes, h.memory, h.lanes, length), nil
 }

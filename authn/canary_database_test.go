@@ -88,9 +88,9 @@ func TestSecrets_NoTableHoldsOneAfterEveryVerb(t *testing.T) {
 
 		// Passwords.
 		for _, password := range []string{first, "CANARY wrong one", refused} {
-			_, err := h.passwords.SignIn(t.Context(), h.db, "ada@example.com", password)
+			_, err := h.passwords.SignIn(t.Context(), h.db, authn.SignIn{Email: "ada@example.com", Password: password})
 			say(err)
-			_, err = h.passwords.SignIn(t.Context(), h.db, "nobody@example.com", password)
+			_, err = h.passwords.SignIn(t.Context(), h.db, authn.SignIn{Email: "nobody@example.com", Password: password})
 			say(err)
 		}
 		for _, password := range []string{refused, second} {

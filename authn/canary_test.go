@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -50,9 +51,17 @@ func TestSecrets_ShowNowhere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		rotated, err := keys.Rotate(t.Context(), h.db, authn.Rotate{Account: r.Account.ID, Key: issued.Key.ID, Actor: userOf(r), Overlap: time.Hour, Reason: "quarterly"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		secrets, err := keys.Secrets(t.Context(), h.db, r.Account.ID, issued.Key.ID)
+		spill(&out, secrets)
+		spill(&out, err)
+		spill(&out, keys.RevokeSecret(t.Context(), h.db, authn.RevokeSecret{Account: r.Account.ID, Key: issued.Key.ID, Secret: rotated.Secret, Actor: operator}))
 		wrong, _, _ := authn.Rekey(keys, issued.Key.ID)
 		for _, c := range []authn.Credential{
-			{Scheme: "bearer", Value: issued.Secret}, {Scheme: issued.Secret, Value: issued.Secret}, shown(basic("ada@example.com", goodPassword), ""),
+			{Scheme: "bearer", Value: issued.Secret}, {Scheme: "bearer", Value: rotated.Secret}, {Scheme: issued.Secret, Value: issued.Secret}, shown(basic("ada@example.com", goodPassword), ""),
 			shown(issued.Secret, ""), // in small letters, as a key without a scheme is read
 		} {
 			spill(&out, c)
@@ -72,13 +81,17 @@ func TestSecrets_ShowNowhere(t *testing.T) {
 				spill(&out, h.passwords.Set(t.Context(), h.db, set))
 			}
 		}
-		for _, v := range []any{p, &p, authn.Config{Peppers: []authn.Pepper{p}}.Peppers, struct{ P authn.Pepper }{p}, issued, &issued, struct{ I authn.Issued }{issued}} {
+		in := authn.SignIn{Email: goodPassword, Password: goodPassword} // typed into the wrong field
+		for _, v := range []any{in, &in, struct{ S authn.SignIn }{in}} {
+			spill(&out, v)
+		}
+		for _, v := range []any{p, &p, authn.Config{Peppers: []authn.Pepper{p}}.Peppers, struct{ P authn.Pepper }{p}, issued, &issued, struct{ I authn.Issued }{issued}, rotated, &rotated} {
 			spill(&out, v)
 		}
 		fmt.Fprintf(&out, "%v %+v %#v %v %+v %#v\n", keys, keys, keys, *keys, *keys, *keys)
 		fmt.Fprintf(&out, "%v %+v\n", authn.Config{Peppers: []authn.Pepper{p}}, authn.Config{Peppers: []authn.Pepper{p}})
 
-		for _, key := range []string{issued.Secret, wrong, issued.Secret + "x", issued.Secret[:40]} {
+		for _, key := range []string{issued.Secret, rotated.Secret, wrong, issued.Secret + "x", rotated.Secret + "x", issued.Secret[:40]} {
 			_, err := keys.Verify(t.Context(), h.db, key, tenancy.MintKeys)
 			spill(&out, err)
 			for _, header := range [][]string{{"X-API-Key", key}, {"Authorization", "Bearer " + key}, {"Authorization", key}, {"Authorization", basic(key, key)}} {
@@ -87,7 +100,7 @@ func TestSecrets_ShowNowhere(t *testing.T) {
 			}
 		}
 		for _, password := range []string{goodPassword, "CANARYpassword", "CANARY\x00", strings.Repeat("CANARY", 100)} {
-			_, err := h.passwords.SignIn(t.Context(), h.db, "eve@example.com", password)
+			_, err := h.passwords.SignIn(t.Context(), h.db, authn.SignIn{Email: "eve@example.com", Password: password})
 			spill(&out, err)
 			_, err = h.passwords.Prepare(t.Context(), tenancy.Register{Name: "CANARY", Email: "canary@example.com"}, password)
 			spill(&out, err)
@@ -100,11 +113,11 @@ func TestSecrets_ShowNowhere(t *testing.T) {
 		_ = h.db.Close() // what a lost database makes of it
 		_, err = keys.Verify(t.Context(), h.db, issued.Secret, 0)
 		spill(&out, err)
-		_, err = h.passwords.SignIn(t.Context(), h.db, "ada@example.com", goodPassword)
+		_, err = h.passwords.SignIn(t.Context(), h.db, authn.SignIn{Email: "ada@example.com", Password: goodPassword})
 		spill(&out, err)
 
 		for what, secret := range map[string]string{
-			"the key's secret": issued.Secret[20:50], "a wrong secret": wrong[20:50], "in small letters": strings.ToLower(issued.Secret[20:50]), "a Basic value": basic("ada@example.com", goodPassword)[6:], "the pepper": "PEPPERPEPPER",
+			"the key's secret": issued.Secret[20:50], "its next secret": rotated.Secret[20:50], "a wrong secret": wrong[20:50], "in small letters": strings.ToLower(issued.Secret[20:50]), "a Basic value": basic("ada@example.com", goodPassword)[6:], "the pepper": "PEPPERPEPPER",
 			"a password": goodPassword, "a refused password": "CANARYpass", "a long password": "CANARYCANARY",
 		} {
 			for form, text := range encodings(secret) {
@@ -204,7 +217,7 @@ func TestSecrets_AreComparedInConstantTime(t *testing.T) {
 			})
 		}
 	}
-	for _, fn := range []string{"verify", "matches", "OperatorToken"} {
+	for _, fn := range []string{"verify", "matches", "OperatorToken", "pbkdf2Matches", "find"} {
 		if len(constant[fn]) != 1 {
 			t.Errorf("%s does not compare in constant time", fn)
 		}

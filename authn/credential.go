@@ -74,7 +74,8 @@ type Challenger interface{ Challenge() string }
 // its own: a session, in a cookie.
 type Reader interface {
 	// Read finds the credential in r, and nothing else: the database is asked by
-	// Authenticate. It returns ErrNoCredential where there is none.
+	// Authenticate. It returns ErrNoCredential where there is none. Of r only Header
+	// and RemoteAddr are certain to be there: what else it needs and misses is a no.
 	Read(r *http.Request) (Credential, error)
 }
 

@@ -130,5 +130,44 @@
 // SignIn does the same work and says the same words whether the address is
 // unknown, the user has no password, or the password is wrong. A sign-up says that
 // an address is taken, since somebody who forgot an account must learn it.
-// Limiting how often either is tried is for package throttle, in front.
+//
+// # How often a password is tried
+//
+// Every attempt is counted before anything is hashed (PasswordLimits), and refused with
+// ErrTooManyAttempts (429, Retry-After) in the same words whether the address exists. A
+// wrong password counts against the e-mail address from that network address, against the
+// e-mail address from everywhere, and against the network address. A right one is given
+// back and counts against its person, so that a script may go on sending its password, at
+// 2 requests a second, and keeps no CPU busy with it; a key is the better way.
+//
+// Where somebody has signed in from, only what is tried from there counts: a stranger
+// elsewhere who uses up the attempts for an address keeps its owner out of places where
+// that person has never been, and of none other. That is remembered by the process: after
+// a restart, as from a new place, a person waits with everybody else until the attack
+// slows down. A stranger behind the same network address is no stranger.
+//
+// Counts are in memory, bounded (some 65,000 of each kind), and each process has its own.
+// Behind a proxy, name it in TrustedProxies: otherwise all the world is one address.
+//
+// # Passwords of another framework
+//
+// While PasswordConfig.Foreign names a kind of hash, sign-in also verifies what package
+// adoption has taken over, and replaces it by Argon2id at the first right password,
+// whether or not the policy would take that one today. The password is hashed as it was
+// typed, up to 1,024 bytes; of one that bcrypt was given the first 72 bytes count, as they
+// did before, and all of it from then on. A hash that cannot be read, or costs more than
+// Foreign says, opens nothing and is logged.
+//
+// Everybody pays the work of the dearest hash of each kind that is named: iterations add
+// up, and so do the rounds of bcrypt. What time still tells are the microseconds of a call
+// more, the hashes of Argon2id that are dearer or cheaper than today's, and who signs in
+// rightly for the first time.
+//
+// # Keys of another system
+//
+// Keys.Import takes over a key by the hash that another system kept of it, and an
+// Imported, last in the guard, verifies it: it is a key like any other, acts on its
+// maker's rights, and its old text is one of its secrets, which ends when it is said to, or
+// is rotated or revoked before. That hash has no pepper: what a copy of the database is
+// worth to whoever has one depends on how much chance the old system's keys had.
 package authn

@@ -26,7 +26,12 @@ var (
 
 	// 409.
 	ErrKeyOver     = problem.New(http.StatusConflict, "key_over", "the key is revoked or expired: make another")
+	ErrImported    = problem.New(http.StatusConflict, "key_imported", "a key with this hash has been imported already")
 	ErrManySecrets = problem.New(http.StatusConflict, "many_secrets", "the key has as many secrets as it can: revoke one")
+
+	// 429: waiting fixes it. It comes with a RetryAfter() time.Duration, which errors.As
+	// finds.
+	ErrTooManyAttempts = problem.New(http.StatusTooManyRequests, "too_many_attempts", "too many attempts to sign in or up: wait as long as Retry-After says")
 
 	// 422. The detail says what to do.
 	ErrWeakPassword = problem.New(http.StatusUnprocessableEntity, "weak_password", "choose another password")

@@ -94,11 +94,11 @@ func ExamplePasswords() {
 
 	_, err = passwords.Register(ctx, db, signUp, "tall green giraffes")
 	check(err)
-	user, err := passwords.SignIn(ctx, db, "Ada@example.com", "tall green giraffes")
+	user, err := passwords.SignIn(ctx, db, authn.SignIn{Email: "Ada@example.com", Password: "tall green giraffes"})
 	check(err)
 	fmt.Println(user.Name)
 
-	_, err = passwords.SignIn(ctx, db, "ada@example.com", "small grey mice")
+	_, err = passwords.SignIn(ctx, db, authn.SignIn{Email: "ada@example.com", Password: "small grey mice"})
 	fmt.Println(err)
 	// Output:
 	// true

@@ -1,9 +1,19 @@
 package authn
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
+	"hash"
+	"strconv"
 	"sync/atomic"
+	"time"
+
+	"github.com/uptrace/bun"
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/quitrent/quitrent/internal/changes"
 )
 
 // Quick makes p hash in no time, with something that depends on all that Argon2id
@@ -47,6 +57,44 @@ func CountSums(k *Keys) (computed func() int64) {
 	return n.Load
 }
 
+// Gather makes k gather uses as Run does, and Flush writes down what was gathered.
+func Gather(k *Keys) { k.uses.take(k.clock(), true) }
+
+func Flush(ctx context.Context, k *Keys, db bun.IDB) { k.write(ctx, db, k.uses.take(k.clock(), true)) }
+
+// Gathered is how many uses k has gathered.
+func Gathered(k *Keys) int {
+	k.uses.mu.Lock()
+	defer k.uses.mu.Unlock()
+	return len(k.uses.last)
+}
+
+// Unknown is how many texts k remembers as no key.
+func Unknown(k *Keys) int { return k.memory.unknown.Len() }
+
+// Opened is how many keys k remembers.
+func Opened(k *Keys) int { return k.memory.opened.Len() }
+
+// FillUnknown makes k remember n texts that are no keys.
+func FillUnknown(k *Keys, n int) {
+	until := time.Now().Add(unknownFor)
+	for i := range n {
+		k.memory.unknown.Put(digestOf(0, strconv.Itoa(i)), until)
+	}
+}
+
+// MaxUnknown and UnknownFor bound what is remembered as no key.
+const (
+	MaxUnknown = maxUnknown
+	UnknownFor = unknownFor
+)
+
+// Refused reports that a text is remembered as no key at an instant.
+func Refused(k *Keys, db bun.IDB, at time.Time, text string) bool {
+	env := k.form.env(text)
+	return k.memory.refused(db, changes.Instant{Time: at}, digestOf(env, text[len(k.form.prefixes[env]):]))
+}
+
 // Rekey is another secret of a key, and what is stored of it.
 func Rekey(k *Keys, id KeyID) (key, pepper, hash string) {
 	key = k.form.write(0, id, random(secretLength))
@@ -57,3 +105,34 @@ func Rekey(k *Keys, id KeyID) (key, pepper, hash string) {
 
 // Sum appends the right checksum to text, which makes a key of it.
 func Sum(text string) string { return text + checksum(text) }
+
+// Explode makes every hash of p panic.
+func Explode(p *Passwords) {
+	p.derive = func([]byte, []byte, uint32, uint32, uint8, uint32) []byte { panic("out of memory") }
+}
+
+// Stretched is the work of foreign hashes: iterations by the length of the digest, and
+// what bcrypt has done in rounds.
+type Stretched struct{ SHA256, SHA512, Bcrypt int }
+
+// CountStretches adds up the work of foreign hashes that p does from now on.
+func CountStretches(p *Passwords) *Stretched {
+	n, real := &Stretched{}, p.stretch
+	p.stretch.pbkdf2 = func(h func() hash.Hash, password string, salt []byte, iterations, length int) ([]byte, error) {
+		if h().Size() == sha256.Size {
+			n.SHA256 += iterations
+		} else {
+			n.SHA512 += iterations
+		}
+		return real.pbkdf2(h, password, salt, iterations, length)
+	}
+	p.stretch.bcrypt = func(hash, password []byte) error {
+		err := real.bcrypt(hash, password)
+		if err == nil || errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) { // otherwise nothing was computed
+			cost, _ := bcrypt.Cost(hash)
+			n.Bcrypt += 1 << cost
+		}
+		return err
+	}
+	return n
+}

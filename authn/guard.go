@@ -124,6 +124,9 @@ func (g *Guard) Middleware(db *bun.DB, need tenancy.Capability) func(http.Handle
 // finds none, what an authenticator of g that is a Reader finds. So a header that a
 // program has set counts before a cookie that a browser sends along. The address is
 // the client's.
+//
+// A server that is not one of net/http fills in Header and RemoteAddr, and, if it takes
+// cookies, Method, Host and TLS: without these a Reader trusts none.
 func (g *Guard) FromRequest(r *http.Request) (Credential, error) {
 	c, err := FromRequest(r)
 	for _, a := range g.auth {
@@ -161,5 +164,5 @@ func (k *Keys) Middleware(db *bun.DB, need tenancy.Capability) func(http.Handler
 
 // Middleware is that of a Guard for passwords alone, with the OnError of p.
 func (p *Passwords) Middleware(db *bun.DB, need tenancy.Capability) func(http.Handler) http.Handler {
-	return NewGuard(p.accounts, GuardConfig{OnError: p.cfg.OnError}, p).Middleware(db, need)
+	return NewGuard(p.accounts, GuardConfig{OnError: p.cfg.OnError, TrustedProxies: p.cfg.TrustedProxies}, p).Middleware(db, need)
 }

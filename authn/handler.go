@@ -86,7 +86,7 @@ func (k *Keys) Handler(db *bun.DB) http.Handler {
 			Env       string               `json:"env"`
 			Scopes    []tenancy.Permission `json:"scopes"`
 			May       tenancy.Capability   `json:"may"`
-			Addresses []netip.Prefix       `json:"addresses"`
+			Addresses []string             `json:"addresses"`
 			ExpiresAt time.Time            `json:"expires_at"`
 		}
 		if err := problem.Decode(w, r, &body); err != nil {
@@ -95,7 +95,7 @@ func (k *Keys) Handler(db *bun.DB) http.Handler {
 		return k.answerIssued(w, r, db, s, func(db bun.IDB) (Issued, error) {
 			return k.Issue(r.Context(), db, Issue{
 				Account: s.Account, Name: body.Name, Actor: s.Actor, Env: body.Env, Scopes: body.Scopes, May: body.May,
-				Addresses: body.Addresses, ExpiresAt: body.ExpiresAt,
+				Addresses: prefixes(body.Addresses), ExpiresAt: body.ExpiresAt,
 			})
 		})
 	})
@@ -139,7 +139,17 @@ func (k *Keys) Handler(db *bun.DB) http.Handler {
 		})
 	})
 	route("POST /keys/{id}/take-over", func(w http.ResponseWriter, r *http.Request, s tenancy.Scope) error {
-		key, err := k.TakeOver(r.Context(), db, TakeOver{Account: s.Account, Key: KeyID(r.PathValue("id")), Actor: s.Actor})
+		if err := problem.Decode(w, r, &struct{}{}); err != nil { // not for its content: no page of another site can send it
+			return err
+		}
+		var key Key
+		err := tx.Join(r.Context(), db, func(db bun.IDB) (err error) {
+			if err := k.mayStill(r.Context(), db, s); err != nil {
+				return err
+			}
+			key, err = k.TakeOver(r.Context(), db, TakeOver{Account: s.Account, Key: KeyID(r.PathValue("id")), Actor: s.Actor})
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -186,6 +196,20 @@ func shown(k Key) Key {
 		k.CreatedBy.ID = ""
 	}
 	return k
+}
+
+// prefixes reads networks and single addresses. What is neither comes out as the zero
+// Prefix, which Issue refuses in its own words.
+func prefixes(texts []string) []netip.Prefix {
+	out := make([]netip.Prefix, len(texts))
+	for i, text := range texts {
+		if addr, err := netip.ParseAddr(text); err == nil {
+			out[i] = netip.PrefixFrom(addr, addr.BitLen())
+		} else {
+			out[i], _ = netip.ParsePrefix(text)
+		}
+	}
+	return out
 }
 
 // mayStill asks for the right again, under the account's lock: who made the request

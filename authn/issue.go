@@ -24,7 +24,9 @@ const LimitKeys = "keys"
 
 // LimitKeyDays is the name of the plan limit that bounds how old a secret of a key may
 // be, in days of 24 hours: older ones open nothing, and the key is rotated in time. An
-// account's own is set by tenancy's Override, and counts for the secrets that are there.
+// account's own is set by tenancy's Override. A shorter limit counts for the secrets that
+// are there too, where no Loader keeps the accounts; a longer one for those made under it.
+// 0: no secret opens anything. Over 365,000: no limit.
 const LimitKeyDays = "key_days"
 
 // Issue makes an API key.
@@ -182,12 +184,17 @@ func (k *Keys) newSecret(ctx context.Context, db bun.IDB, key keyRow, plan tenan
 	return secret, err
 }
 
-// endOf is when a secret of that age ends. What would overflow has no end.
+// maxKeyDays is the most that LimitKeyDays says something with: no database writes
+// much later dates.
+const maxKeyDays = 365_000
+
+// endOf is when a secret of that age ends. A time.Duration would overflow with 292
+// years.
 func endOf(created time.Time, days int64) time.Time {
-	if days > 365_000 {
+	if days > maxKeyDays {
 		return time.Time{}
 	}
-	return created.UTC().Add(time.Duration(days) * 24 * time.Hour)
+	return created.UTC().AddDate(0, 0, int(days))
 }
 
 // marshal is what unmarshal reads.

@@ -162,7 +162,8 @@ type List struct {
 }
 
 // List reads a page of an account's keys. A Before that the account does not have
-// gives an empty page, and so does what is no account's id.
+// gives an empty page, and so does what is no account's id. It returns
+// tenancy.ErrInvalid for an UnusedSince before the year 1 or after 9999.
 func (k *Keys) List(ctx context.Context, db bun.IDB, page List) ([]Key, error) {
 	keys, _, err := k.list(ctx, db, page)
 	return keys, err
@@ -181,7 +182,10 @@ func (k *Keys) list(ctx context.Context, db bun.IDB, page List) (keys []Key, nex
 	q := selectKeys(db, &rows).Where("account_id = ?", page.Account).
 		OrderExpr("created_at DESC, key_id DESC").Limit(int64(limit) + 1)
 	if !page.UnusedSince.IsZero() {
-		since := page.UnusedSince.UTC()
+		since := page.UnusedSince.UTC().Truncate(time.Microsecond)
+		if year := since.Year(); year < 1 || year > 9999 { // no time of a database's
+			return nil, "", fmt.Errorf("%w: keys were used in the years 1 to 9999", tenancy.ErrInvalid)
+		}
 		q = q.Where("revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?) AND created_at < ?", k.now(), since).
 			Where(`NOT EXISTS (SELECT 1 FROM authn_key_uses AS u
 				WHERE u.account_id = k.account_id AND u.key_id = k.key_id AND u.last_used_at >= ?)`, since)

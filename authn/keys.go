@@ -24,8 +24,9 @@ type Config struct {
 	// first; to end an old one, and with it the keys it still holds, remove it.
 	Peppers []Pepper
 
-	// MaxCached bounds the keys that are remembered while accounts.Run runs, at about
-	// 600 bytes each. Default: 1,000,000.
+	// MaxCached bounds the keys that are remembered while accounts.Run runs, at 1 to 2 KiB
+	// each: the more limits the plans have, the more. Those of more accounts than twice
+	// tenancy's Config.MaxCached push each other out before. Default: 1,000,000.
 	MaxCached int
 
 	// Now is the clock. Default: time.Now.

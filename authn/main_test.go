@@ -114,7 +114,7 @@ func (h *house) count(t *testing.T, table string) (n int) {
 }
 
 var tables = []string{
-	"authn_key_ids", "authn_accounts", "authn_keys", "authn_key_secrets", "authn_key_uses", "authn_passwords", "authn_email_tokens", "authn_sessions",
+	"authn_key_ids", "authn_accounts", "authn_keys", "authn_key_secrets", "authn_key_uses", "authn_imported_keys", "authn_passwords", "authn_email_tokens", "authn_sessions",
 	"tenancy_plans", "tenancy_accounts", "tenancy_users", "tenancy_members", "tenancy_member_roles", "tenancy_object_roles",
 	"tenancy_events", "tenancy_deliveries", "tenancy_audit",
 }

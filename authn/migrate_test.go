@@ -51,7 +51,7 @@ func TestM15_MigrationsGoUpDownAndUpWithRows(t *testing.T) {
 		if h.count(t, "tenancy_accounts") != 1 || h.count(t, "tenancy_users") != 1 {
 			t.Error("the way back took tenancy's rows")
 		}
-		for _, table := range []string{"authn_key_ids", "authn_accounts", "authn_keys", "authn_key_secrets", "authn_key_uses", "authn_passwords", "authn_email_tokens", "authn_sessions"} {
+		for _, table := range []string{"authn_key_ids", "authn_accounts", "authn_keys", "authn_key_secrets", "authn_key_uses", "authn_imported_keys", "authn_passwords", "authn_email_tokens", "authn_sessions"} {
 			if _, err := db.NewRaw("SELECT 1 FROM ?", bun.Ident(table)).Exec(t.Context()); err == nil {
 				t.Errorf("%s is still there", table)
 			}

@@ -8,7 +8,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -34,6 +36,14 @@ type PasswordConfig struct {
 	// Realm is what a browser shows with its question for a password: printable
 	// ASCII without quotes and backslashes, or it is not used. Default: "API".
 	Realm string
+	// Foreign names the hashes of another framework that a sign-in verifies and
+	// replaces. Default: none.
+	Foreign Foreign
+	// Limits bounds how often passwords are tried. Default: see PasswordLimits.
+	Limits PasswordLimits
+	// TrustedProxies are those whose X-Forwarded-For is believed for the address that
+	// a request comes from, as GuardConfig.TrustedProxies says. Default: none.
+	TrustedProxies []netip.Prefix
 	// SignUpAnswer adds members to the answer of SignUp, the credits to begin with
 	// for example. It runs in the registration's transaction after everything else,
 	// and like it maybe twice; an error undoes the registration.
@@ -46,14 +56,17 @@ type PasswordConfig struct {
 	OnError func(w http.ResponseWriter, r *http.Request, err error)
 }
 
-// Passwords signs users up and in. It holds policy and no connection: every method
-// that needs the database takes it. One value serves any number of goroutines.
+// Passwords signs users up and in. It holds policy and what was tried lately, and no
+// connection: every method that needs the database takes it. Use one value for the
+// whole process: it serves any number of goroutines.
 type Passwords struct {
 	accounts *tenancy.Accounts
 	cfg      PasswordConfig
 	cost     cost
+	attempts *attempts
 	turns    chan struct{} // holds one element for each hash that is being computed
 	derive   func(password, salt []byte, passes, memory uint32, lanes uint8, length uint32) []byte
+	stretch  stretch
 }
 
 // NewPasswords makes Passwords from cfg, for the users of accounts.
@@ -64,6 +77,8 @@ func NewPasswords(accounts *tenancy.Accounts, cfg PasswordConfig) *Passwords {
 	if cfg.Realm == "" || !quotable(cfg.Realm) {
 		cfg.Realm = "API"
 	}
+	cfg.Foreign = cfg.Foreign.within()
+	cfg.TrustedProxies = slices.Clone(cfg.TrustedProxies)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -78,8 +93,10 @@ func NewPasswords(accounts *tenancy.Accounts, cfg PasswordConfig) *Passwords {
 			passes: min(max(cfg.Passes, leastCost.passes), mostCost.passes),
 			lanes:  1,
 		},
-		turns:  make(chan struct{}, cfg.Parallel),
-		derive: argon2.IDKey,
+		attempts: newAttempts(cfg.Limits),
+		turns:    make(chan struct{}, cfg.Parallel),
+		derive:   argon2.IDKey,
+		stretch:  realStretch,
 	}
 }
 

@@ -42,7 +42,7 @@ func TestRegister_StoresThePasswordAndRunsThenAfterIt(t *testing.T) {
 		if hash := h.hashOf(t, r.User.ID); !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") {
 			t.Errorf("stored %s", hash)
 		}
-		user, err := h.passwords.SignIn(t.Context(), h.db, " ADA@example.com ", goodPassword)
+		user, err := h.passwords.SignIn(t.Context(), h.db, authn.SignIn{Email: " ADA@example.com ", Password: goodPassword})
 		if err != nil || user.ID != r.User.ID {
 			t.Errorf("signed in %+v, %v", user, err)
 		}
@@ -102,7 +102,7 @@ func TestPasswords_AreNotHashedInATransaction(t *testing.T) {
 		before := h.computed()
 		err = h.db.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
 			_, err1 := h.passwords.Register(ctx, tx, tenancy.Register{Name: "Eve", Email: "eve@example.com"}, goodPassword)
-			_, err2 := h.passwords.SignIn(ctx, tx, "ada@example.com", goodPassword)
+			_, err2 := h.passwords.SignIn(ctx, tx, authn.SignIn{Email: "ada@example.com", Password: goodPassword})
 			err3 := h.passwords.Set(ctx, tx, authn.SetPassword{User: r.User.ID, Actor: userOf(r), Password: goodPassword})
 			for _, err := range []error{err1, err2, err3} {
 				if err == nil || !strings.Contains(err.Error(), "outside of transactions") {

@@ -170,11 +170,23 @@ func TestKeys_AskNotForAnAccountThatCannotBe(t *testing.T) {
 func TestKeys_LockTheAccountFirst(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		ada := h.register(t, "ada@example.com")
-		issued := h.issue(t, ada)
+		issued, other := h.issue(t, ada), h.issue(t, ada)
 		for what, do := range map[string]func(db bun.IDB) error{
 			"issue": func(db bun.IDB) error {
 				_, err := h.keys.Issue(t.Context(), db, authn.Issue{Account: ada.Account.ID, Name: "b", Actor: userOf(ada)})
 				return err
+			},
+			"rotate": func(db bun.IDB) error {
+				_, err := h.keys.Rotate(t.Context(), db, authn.Rotate{Account: ada.Account.ID, Key: other.Key.ID, Actor: userOf(ada)})
+				return err
+			},
+			"take over": func(db bun.IDB) error {
+				_, err := h.keys.TakeOver(t.Context(), db, authn.TakeOver{Account: ada.Account.ID, Key: other.Key.ID, Actor: userOf(ada)})
+				return err
+			},
+			"revoke a secret": func(db bun.IDB) error {
+				secret := h.secrets(t, other.Key)[0].ID
+				return h.keys.RevokeSecret(t.Context(), db, authn.RevokeSecret{Account: ada.Account.ID, Key: other.Key.ID, Secret: secret, Actor: userOf(ada)})
 			},
 			"revoke": func(db bun.IDB) error {
 				_, err := h.keys.Revoke(t.Context(), db, authn.Revoke{Account: ada.Account.ID, Key: issued.Key.ID, Actor: userOf(ada)})

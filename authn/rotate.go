@@ -62,19 +62,16 @@ func (k *Keys) Rotate(ctx context.Context, db bun.IDB, r Rotate) (Issued, error)
 		if err != nil {
 			return nil, err
 		}
-		end := now.Add(r.Overlap)
+		end := now.Add(r.Overlap).Truncate(time.Microsecond)
+		if end.After(now) {
+			if err := k.roomForSecret(ctx, db, key, plan, now); err != nil {
+				return nil, err
+			}
+		}
 		_, err = db.NewUpdate().Model((*secretRow)(nil)).Set("expires_at = ?", end).
 			Where("account_id = ? AND key_id = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)", r.Account, r.Key, end).Exec(ctx)
 		if err != nil {
 			return nil, err
-		}
-		n, err := db.NewSelect().Model((*secretRow)(nil)).
-			Where("account_id = ? AND key_id = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)", r.Account, r.Key, now).Count(ctx)
-		switch {
-		case err != nil:
-			return nil, err
-		case n >= maxSecrets:
-			return nil, ErrManySecrets
 		}
 		if out.Secret, err = k.newSecret(ctx, db, key, plan, now); err != nil {
 			return nil, err
@@ -88,6 +85,20 @@ func (k *Keys) Rotate(ctx context.Context, db bun.IDB, r Rotate) (Issued, error)
 	return out, nil
 }
 
+// roomForSecret refuses one more where enough live that go on.
+func (k *Keys) roomForSecret(ctx context.Context, db bun.IDB, key keyRow, plan tenancy.Plan, now time.Time) error {
+	live := db.NewSelect().Model((*secretRow)(nil)).
+		Where("account_id = ? AND key_id = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)", key.Account, key.ID, now)
+	if days, limited := plan.Limit(LimitKeyDays); limited && days <= maxKeyDays {
+		live = live.Where("created_at > ?", now.AddDate(0, 0, -int(days)))
+	}
+	n, err := live.Count(ctx)
+	if err == nil && n >= maxSecrets {
+		return ErrManySecrets
+	}
+	return err
+}
+
 // mayHandOn refuses whoever would get more by a key than it holds itself.
 func (k *Keys) mayHandOn(ctx context.Context, db bun.IDB, key keyRow, actor tenancy.Actor) error {
 	d := tenancy.Delegation{User: key.Maker}
@@ -98,7 +109,7 @@ func (k *Keys) mayHandOn(ctx context.Context, db bun.IDB, key keyRow, actor tena
 }
 
 // change is what the verbs on a key that lives have in common: the account's lock, the
-// key, the logs, and the news that it changed.
+// key, the logs, and the news that it changed. Without a fact nothing did.
 func (k *Keys) change(ctx context.Context, db bun.IDB, line tenancy.Audit,
 	do func(db bun.IDB, key keyRow, now time.Time) (tenancy.Fact, error),
 ) error {
@@ -121,7 +132,7 @@ func (k *Keys) change(ctx context.Context, db bun.IDB, line tenancy.Audit,
 			return ErrKeyOver
 		}
 		fact, err := do(db, key, line.At)
-		if err != nil {
+		if err != nil || fact == nil {
 			return err
 		}
 		if err := k.accounts.Changed(ctx, db, line.Account.Subject()); err != nil {

@@ -2,6 +2,8 @@ package authn
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -54,7 +56,7 @@ type RevokeSecret struct {
 }
 
 // RevokeSecret ends one secret of a key at once; the others go on. One that is revoked
-// stays as it is.
+// stays as it is, and nothing is written.
 //
 // It returns ErrNoKey, also for a secret that the key does not have, ErrKeyOver, and
 // tenancy.ErrInvalid when the actor is missing or the reason is no text.
@@ -67,16 +69,16 @@ func (k *Keys) RevokeSecret(ctx context.Context, db bun.IDB, r RevokeSecret) err
 		Data: []byte(`{"secret":"` + r.Secret + `"}`),
 	}
 	return k.change(ctx, db, line, func(db bun.IDB, _ keyRow, now time.Time) (tenancy.Fact, error) {
-		res, err := db.NewUpdate().Model((*secretRow)(nil)).Set("revoked_at = COALESCE(revoked_at, ?)", now).
-			Where("account_id = ? AND key_id = ? AND secret_id = ?", r.Account, r.Key, r.Secret).Exec(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if n, err := res.RowsAffected(); err != nil {
-			return nil, err
-		} else if n == 0 {
+		var secret secretRow
+		err := db.NewSelect().Model(&secret).Where("account_id = ? AND key_id = ? AND secret_id = ?", r.Account, r.Key, r.Secret).Scan(ctx)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
 			return nil, ErrNoKey
+		case err != nil || !secret.RevokedAt.IsZero():
+			return nil, err
 		}
-		return SecretRevoked{Key: r.Key, Secret: r.Secret}, nil
+		_, err = db.NewUpdate().Model((*secretRow)(nil)).Set("revoked_at = ?", now).
+			Where("account_id = ? AND key_id = ? AND secret_id = ?", r.Account, r.Key, r.Secret).Exec(ctx)
+		return SecretRevoked{Key: r.Key, Secret: r.Secret}, err
 	})
 }

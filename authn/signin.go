@@ -5,28 +5,65 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/uptrace/bun"
 
+	"github.com/quitrent/quitrent/internal/clientaddr"
 	"github.com/quitrent/quitrent/internal/tx"
 	"github.com/quitrent/quitrent/tenancy"
 )
 
+// SignIn is an attempt of a person to sign in. Formatting, logging and encoding/json
+// leave the password out, and the address: it may be the password, in the wrong field.
+type SignIn struct {
+	Email string `json:"-"`
+	// Password is as it was typed.
+	Password string `json:"-"`
+	// Addr is the network address of the client (Credential.Addr). The zero Addr counts
+	// as one address.
+	Addr netip.Addr
+}
+
+// String names nobody.
+func (SignIn) String() string { return "attempt to sign in" }
+
+// Format implements fmt.Formatter: no verb shows the password.
+func (s SignIn) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+
+// LogValue implements slog.LogValuer.
+func (s SignIn) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
 // SignIn finds the user with this address and password. A hash that is weaker than
-// those made now is replaced. Which accounts the user may enter, and for what, is
+// those made now, or another framework's, is replaced by one of this password; whether
+// the policy would take it for a new one is not asked. Which accounts the user may enter, and for what, is
 // for tenancy.AccountOf and Enter: somebody whose trial is over signs in to pay.
 // db must not be a transaction.
 //
 // It returns ErrBadCredential, in the same words and after the same work for an
-// unknown address, a user without a password and a wrong one.
-func (p *Passwords) SignIn(ctx context.Context, db bun.IDB, email, password string) (tenancy.User, error) {
+// unknown address, a user without a password and a wrong one, and ErrTooManyAttempts
+// before any work, whether the address is known or not: see PasswordLimits.
+func (p *Passwords) SignIn(ctx context.Context, db bun.IDB, s SignIn) (tenancy.User, error) {
 	if !tx.Owns(db) {
 		return tenancy.User{}, errInTransaction
 	}
+	attempt, err := p.attempts.begin(p.cfg.Now(), s.Email, s.Addr)
+	if err != nil {
+		return tenancy.User{}, err
+	}
+	err = ErrBadCredential // of a panic
+	defer func() { attempt.end(err) }()
+	var user tenancy.User
+	user, err = p.signIn(ctx, db, s.Email, s.Password)
+	return user, err
+}
+
+func (p *Passwords) signIn(ctx context.Context, db bun.IDB, email, password string) (tenancy.User, error) {
 	user, err := p.accounts.UserByEmail(ctx, db, email)
 	if err != nil && !errors.Is(err, tenancy.ErrNoUser) {
 		return tenancy.User{}, err
@@ -35,26 +72,33 @@ func (p *Passwords) SignIn(ctx context.Context, db bun.IDB, email, password stri
 	if err != nil {
 		return tenancy.User{}, err
 	}
-	h, known := parseHash(stored)
-	if stored != "" && !known {
-		slog.ErrorContext(ctx, "authn: a stored password hash cannot be read", "user", user.ID)
-	}
-	if !known { // compute one all the same
+	h, ours := parseHash(stored)
+	if !ours { // compute one all the same
 		h = passwordHash{cost: p.cost, salt: make([]byte, saltLength), sum: make([]byte, hashLength)}
 	}
-	if len(password) > maxPasswordBytes || !utf8.ValidString(password) {
-		password, known = "", false // nobody has such a one
+	f, theirs := foreignHash{}, false
+	if stored != "" && !ours {
+		if f, err = p.cfg.Foreign.parse(stored); err != nil {
+			slog.ErrorContext(ctx, "authn: a stored password hash cannot be verified", "user", user.ID, "err", err)
+		}
+		theirs = err == nil
 	}
-	password = normal(password)
-	matches, err := p.matches(ctx, h, password)
+	if len(password) > maxPasswordBytes || !utf8.ValidString(password) {
+		password, ours, theirs = "", false, false // nobody has such a one
+	}
+	matches, err := p.matches(ctx, h, normal(password))
 	if err != nil {
 		return tenancy.User{}, err
 	}
-	if !matches || !known {
+	matchesForeign, err := p.matchesForeign(ctx, f, password)
+	if err != nil {
+		return tenancy.User{}, err
+	}
+	if !(matches && ours || matchesForeign && theirs) {
 		return tenancy.User{}, fmt.Errorf("%w: the e-mail address or the password is wrong", ErrBadCredential)
 	}
-	if h.weaker(p.cost) {
-		if err := p.upgrade(ctx, db, user.ID, stored, password); err != nil {
+	if theirs || h.weaker(p.cost) {
+		if err := p.upgrade(ctx, db, user.ID, stored, normal(password)); err != nil {
 			slog.WarnContext(ctx, "authn: a weak password hash stays until the next sign-in", "user", user.ID, "err", err)
 		}
 	}
@@ -76,7 +120,7 @@ func (p *Passwords) upgrade(ctx context.Context, db bun.IDB, user tenancy.UserID
 // the user-id is the e-mail address. A user of several accounts names the one
 // wanted. db must not be a transaction.
 //
-// It returns ErrBadCredential, tenancy.ErrNoAccount for a user who belongs to no
+// It returns ErrBadCredential, ErrTooManyAttempts, tenancy.ErrNoAccount for a user who belongs to no
 // account or not to the one wanted, and tenancy.ErrWhichAccount for a user of
 // several who names none: these only once the password is right.
 func (p *Passwords) Authenticate(ctx context.Context, db bun.IDB, c Credential) (Principal, error) {
@@ -93,13 +137,14 @@ func (p *Passwords) Authenticate(ctx context.Context, db bun.IDB, c Credential) 
 
 // Person is the check of an endpoint for a person who has entered no account, and may
 // have none: tenancy's Accounts.Person, and Public of package invitations. It takes a
-// Basic credential and returns ErrNoCredential and ErrBadCredential.
+// Basic credential and returns ErrNoCredential, ErrBadCredential and ErrTooManyAttempts.
 func (p *Passwords) Person(db *bun.DB) tenancy.Authorizer {
 	return func(r *http.Request) (tenancy.Actor, error) {
 		c, err := fromHeader(r.Header)
 		if err != nil {
 			return tenancy.Actor{}, err
 		}
+		c.Addr = clientaddr.Of(r, p.cfg.TrustedProxies)
 		actor, err := p.person(r.Context(), db, c)
 		if errors.Is(err, ErrNoCredential) {
 			err = fmt.Errorf("%w: sign in with an e-mail address and a password", ErrBadCredential)
@@ -116,7 +161,7 @@ func (p *Passwords) person(ctx context.Context, db bun.IDB, c Credential) (tenan
 	if !ok {
 		return tenancy.Actor{}, ErrBadCredential
 	}
-	user, err := p.SignIn(ctx, db, email, password)
+	user, err := p.SignIn(ctx, db, SignIn{Email: email, Password: password, Addr: c.Addr})
 	if err != nil {
 		return tenancy.Actor{}, err
 	}

@@ -13,7 +13,7 @@ import (
 
 func (h *house) signIn(t *testing.T, email, password string) error {
 	t.Helper()
-	_, err := h.passwords.SignIn(t.Context(), h.db, email, password)
+	_, err := h.passwords.SignIn(t.Context(), h.db, authn.SignIn{Email: email, Password: password})
 	return err
 }
 
@@ -42,7 +42,7 @@ func TestSignIn_SameWordsAndSameWorkForWhatIsWrong(t *testing.T) {
 		} {
 			asked := &queries{}
 			before := h.computed()
-			_, err := h.passwords.SignIn(t.Context(), h.db.WithQueryHook(asked), c[0], c[1])
+			_, err := h.passwords.SignIn(t.Context(), h.db.WithQueryHook(asked), authn.SignIn{Email: c[0], Password: c[1]})
 			wantErr(t, what, err, authn.ErrBadCredential)
 			said[err.Error()] = true
 			if n := h.computed() - before; n != 1 {
@@ -93,18 +93,18 @@ func TestSignIn_ReplacesAWeakHashOnce(t *testing.T) {
 		dearer := authn.NewPasswords(h.accounts, authn.PasswordConfig{Memory: 65536, Passes: 3, Now: h.clock.Now})
 		authn.Quick(dearer)
 		h.clock.Advance(time.Hour)
-		_, err := dearer.SignIn(t.Context(), h.db, "ada@example.com", "wrong password")
+		_, err := dearer.SignIn(t.Context(), h.db, authn.SignIn{Email: "ada@example.com", Password: "wrong password"})
 		wantErr(t, "a wrong password", err, authn.ErrBadCredential)
 		if h.hashOf(t, r.User.ID) != old {
 			t.Error("a wrong password replaced the hash")
 		}
-		_, err = dearer.SignIn(t.Context(), h.db, "ada@example.com", goodPassword)
+		_, err = dearer.SignIn(t.Context(), h.db, authn.SignIn{Email: "ada@example.com", Password: goodPassword})
 		wantErr(t, "the right one", err, nil)
 		fresh := h.hashOf(t, r.User.ID)
 		if !strings.HasPrefix(fresh, "$argon2id$v=19$m=65536,t=3,p=1$") {
 			t.Errorf("now %s", fresh)
 		}
-		_, err = dearer.SignIn(t.Context(), h.db, "ada@example.com", goodPassword)
+		_, err = dearer.SignIn(t.Context(), h.db, authn.SignIn{Email: "ada@example.com", Password: goodPassword})
 		wantErr(t, "again", err, nil)
 		wantErr(t, "at the lower cost", h.signIn(t, "ada@example.com", goodPassword), nil)
 		if h.hashOf(t, r.User.ID) != fresh {

@@ -22,7 +22,8 @@ const FirstKey = "first key"
 // refused. The answer is 201 with account, user, trial_ends_at and what
 // PasswordConfig.SignUpAnswer adds; and with keys, unless they are nil, key and
 // api_key, which is shown this once. An account that must pay before it may mint
-// keys, or whose plan has no room for one, gets none. Everything is written in one transaction.
+// keys, or whose plan has no room for one, gets none. Everything is written in one
+// transaction. An address that signs up too often gets ErrTooManyAttempts.
 func (p *Passwords) SignUp(db *bun.DB, keys *Keys) http.Handler {
 	mux := problem.NewMux(p.cfg.OnError)
 	mux.Route("POST /", func(w http.ResponseWriter, r *http.Request) error {
@@ -32,6 +33,9 @@ func (p *Passwords) SignUp(db *bun.DB, keys *Keys) http.Handler {
 			Password string `json:"password"`
 		}
 		if err := problem.Decode(w, r, &body); err != nil {
+			return err
+		}
+		if err := p.MaySignUp(r); err != nil {
 			return err
 		}
 		var answer map[string]any

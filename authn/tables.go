@@ -33,7 +33,7 @@ func Tables() []owned.Table {
 // Lookups are the tables of this package that find an account from outside, for
 // retention.Config.Lookups: they go with the account.
 func Lookups() []owned.Lookup {
-	return []owned.Lookup{{Name: "authn_key_ids"}}
+	return []owned.Lookup{{Name: "authn_key_ids"}, {Name: "authn_imported_keys"}}
 }
 
 type useRow struct {
@@ -58,7 +58,6 @@ type emailTokenTable struct {
 	Kind string         `bun:"kind,pk"`
 }
 
-// sessionTable is package sessions'.
 type sessionTable struct {
 	bun.BaseModel `bun:"table:authn_sessions"`
 

@@ -2,6 +2,7 @@ package authn
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -37,8 +38,8 @@ func (k *Keys) TakeOver(ctx context.Context, db bun.IDB, t TakeOver) (Key, error
 		switch t.Actor.Kind {
 		case tenancy.ActorUser:
 			maker = tenancy.UserID(t.Actor.ID)
-			if _, err := k.accounts.AccountOf(ctx, db, maker, t.Account); err != nil {
-				return nil, tenancy.ErrForbidden
+			if err := k.member(ctx, db, t.Account, maker); err != nil {
+				return nil, err
 			}
 		case tenancy.ActorOperator, tenancy.ActorSystem:
 		default:
@@ -53,4 +54,17 @@ func (k *Keys) TakeOver(ctx context.Context, db bun.IDB, t TakeOver) (Key, error
 		return KeyTakenOver{Key: t.Key, From: key.Maker, To: maker}, err
 	})
 	return out, err
+}
+
+// member refuses who is no member. Of a Loader's accounts it knows none: there Can says
+// what the key may do.
+func (k *Keys) member(ctx context.Context, db bun.IDB, account tenancy.AccountID, user tenancy.UserID) error {
+	if k.accounts.IsMember(tenancy.Found{}) {
+		return nil
+	}
+	_, err := k.accounts.AccountOf(ctx, db, user, account)
+	if errors.Is(err, tenancy.ErrNoAccount) {
+		return tenancy.ErrForbidden
+	}
+	return err
 }

@@ -3,6 +3,7 @@ package authn
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -17,7 +18,7 @@ const (
 	notedEvery = time.Minute
 	// writtenEvery is how long uses are gathered.
 	writtenEvery = 10 * time.Second
-	// maxUses bounds what is gathered.
+	// maxUses bounds what is gathered, and what was written a moment ago.
 	maxUses = 100_000
 )
 
@@ -32,28 +33,47 @@ type useOf struct {
 type uses struct {
 	mu   sync.Mutex
 	last map[useOf]time.Time // nil: nobody writes them
+	// written was handed over a moment ago: where nothing is remembered of a key, this
+	// alone says so.
+	written map[useOf]time.Time
 }
 
 // note gathers a use, unless one was noted a moment ago.
 func (u *uses) note(o *opened, at time.Time) {
-	seconds, noted := at.Unix(), o.used.Load()
-	if seconds < noted+int64(notedEvery/time.Second) && seconds >= noted || !o.used.CompareAndSwap(noted, seconds) {
+	noted := o.used.Load()
+	if momentAgo(time.Unix(noted, 0), at) || !o.used.CompareAndSwap(noted, at.Unix()) {
 		return
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.last != nil && len(u.last) < maxUses {
+	if written, ok := u.written[o.key]; u.last == nil || ok && momentAgo(written, at) {
+		return
+	}
+	if last, ok := u.last[o.key]; at.After(last) && (ok || len(u.last) < maxUses) {
 		u.last[o.key] = at
 	}
 }
 
+// momentAgo reports that at is less than notedEvery after noted. A clock that was put
+// back makes it false, so that the wrong time is soon out of use.
+func momentAgo(noted, at time.Time) bool { return !at.Before(noted) && at.Sub(noted) < notedEvery }
+
 // take hands over what was gathered; more says whether to go on.
-func (u *uses) take(more bool) map[useOf]time.Time {
+func (u *uses) take(now time.Time, more bool) map[useOf]time.Time {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	taken := u.last
 	if u.last = nil; more {
 		u.last = map[useOf]time.Time{}
+	}
+	maps.DeleteFunc(u.written, func(_ useOf, at time.Time) bool { return !momentAgo(at, now) })
+	if u.written == nil {
+		u.written = map[useOf]time.Time{}
+	}
+	for of, at := range taken {
+		if len(u.written) < maxUses {
+			u.written[of] = at
+		}
 	}
 	return taken
 }
@@ -61,7 +81,7 @@ func (u *uses) take(more bool) map[useOf]time.Time {
 // Run writes down when keys were last used, to the minute, until ctx ends; without it
 // that is not known. Every process that serves runs it.
 func (k *Keys) Run(ctx context.Context, db *bun.DB) error {
-	k.uses.take(true)
+	k.uses.take(k.clock(), true)
 	tick := time.NewTicker(writtenEvery)
 	defer tick.Stop()
 	for {
@@ -69,10 +89,10 @@ func (k *Keys) Run(ctx context.Context, db *bun.DB) error {
 		case <-ctx.Done():
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
-			k.write(ctx, db, k.uses.take(false))
+			k.write(ctx, db, k.uses.take(k.clock(), false))
 			return nil
 		case <-tick.C:
-			k.write(ctx, db, k.uses.take(true))
+			k.write(ctx, db, k.uses.take(k.clock(), true))
 		}
 	}
 }

@@ -79,6 +79,11 @@ func (k *Keys) identify(ctx context.Context, db bun.IDB, env int, key string, ad
 			return Principal{}, err
 		}
 	}
+	return k.use(o, now, addr)
+}
+
+// use is what o opens now, and notes the use down.
+func (k *Keys) use(o *opened, now changes.Instant, addr netip.Addr) (Principal, error) {
 	at := now.Time
 	if !k.real {
 		at = k.clock()
@@ -111,6 +116,10 @@ type presentedRow struct {
 	SecretRevokedAt time.Time         `bun:"secret_revoked_at,nullzero"`
 }
 
+// presentedColumns are those of a presentedRow, of the key k and its secret s.
+const presentedColumns = `k.account_id, k.env, k.maker_id, k.scopes, k.may, k.addresses, k.expires_at AS key_expires_at, k.revoked_at AS key_revoked_at,
+	s.secret_id, s.pepper_id, s.hash, s.created_at AS secret_created_at, s.expires_at AS secret_expires_at, s.revoked_at AS secret_revoked_at`
+
 // maxPresented bounds the secrets that one key is compared with: those that live are
 // fewer, and come first.
 const maxPresented = 16
@@ -121,12 +130,12 @@ func (k *Keys) find(ctx context.Context, db bun.IDB, now changes.Instant, d dige
 	ticket := k.memory.feed.Begin()
 	var rows []presentedRow
 	q := db.NewSelect().TableExpr("authn_key_ids AS i").
-		ColumnExpr(`k.account_id, k.env, k.maker_id, k.scopes, k.may, k.addresses, k.expires_at AS key_expires_at, k.revoked_at AS key_revoked_at,
-			s.secret_id, s.pepper_id, s.hash, s.created_at AS secret_created_at, s.expires_at AS secret_expires_at, s.revoked_at AS secret_revoked_at`).
+		ColumnExpr(presentedColumns).
 		Join("JOIN authn_keys AS k ON k.account_id = i.account_id AND k.key_id = i.key_id").
 		Join("JOIN authn_key_secrets AS s ON s.account_id = k.account_id AND s.key_id = k.key_id").
 		Where("i.key_id = ?", id).
-		OrderExpr("CASE WHEN s.revoked_at IS NULL THEN 0 ELSE 1 END, s.created_at DESC").Limit(maxPresented)
+		OrderExpr("CASE WHEN s.revoked_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > ?) THEN 0 ELSE 1 END, s.created_at DESC", k.now()).
+		Limit(maxPresented)
 	if err := k.accounts.Beside(q, "k.account_id", "k.maker_id").Scan(ctx, &rows); err != nil {
 		return nil, err
 	}
@@ -146,14 +155,11 @@ func (k *Keys) find(ctx context.Context, db bun.IDB, now changes.Instant, d dige
 		return nil, ErrBadCredential
 	}
 	row := rows[found]
-	o, plan, err := k.open(row, id, func(who Principal) (Principal, tenancy.Plan, error) {
+	o, err := k.open(row, id, func(who Principal) (Principal, tenancy.Plan, error) {
 		return k.accounts.Know(ticket, now.Time, db, who, row.Found)
 	})
 	if err != nil {
 		return nil, err
-	}
-	if days, limited := plan.Limit(LimitKeyDays); limited {
-		o.ends = earlier(o.ends, endOf(row.SecretCreatedAt, days))
 	}
 	if row.Pepper != k.ring.current && o.refusal == nil && tx.Owns(db) {
 		k.repepper(ctx, db, o.key, row.Hash, text)
@@ -163,7 +169,7 @@ func (k *Keys) find(ctx context.Context, db bun.IDB, now changes.Instant, d dige
 }
 
 // open reads what the row of a secret gives its holder.
-func (k *Keys) open(r presentedRow, id KeyID, know func(Principal) (Principal, tenancy.Plan, error)) (*opened, tenancy.Plan, error) {
+func (k *Keys) open(r presentedRow, id KeyID, know func(Principal) (Principal, tenancy.Plan, error)) (*opened, error) {
 	o := &opened{
 		who:  Principal{Account: r.Account, Actor: tenancy.Actor{Kind: tenancy.ActorKey, ID: string(id)}, Env: r.Env},
 		key:  useOf{account: r.Account, key: id, secret: r.Secret},
@@ -171,13 +177,13 @@ func (k *Keys) open(r presentedRow, id KeyID, know func(Principal) (Principal, t
 	}
 	delegation := tenancy.Delegation{User: r.Maker}
 	if err := cmp.Or(unmarshal(r.Scopes, &delegation.Scopes), unmarshal(r.Addresses, &o.addresses)); err != nil {
-		return nil, tenancy.Plan{}, fmt.Errorf("key %s: %w", id, err)
+		return nil, fmt.Errorf("key %s: %w", id, err)
 	}
 	o.who.Delegation = &delegation
 	if r.May != "" {
 		var ok bool
 		if o.who.May, ok = tenancy.ParseCapability(r.May); !ok {
-			return nil, tenancy.Plan{}, fmt.Errorf("key %s: a capability %q is not known", id, r.May)
+			return nil, fmt.Errorf("key %s: a capability %q is not known", id, r.May)
 		}
 	}
 	switch {
@@ -190,8 +196,16 @@ func (k *Keys) open(r presentedRow, id KeyID, know func(Principal) (Principal, t
 		plan tenancy.Plan
 		err  error
 	)
-	o.who, plan, err = know(o.who)
-	return o, plan, err
+	if o.who, plan, err = know(o.who); err != nil {
+		return nil, err
+	}
+	if days, limited := plan.Limit(LimitKeyDays); limited {
+		o.ends = earlier(o.ends, endOf(r.SecretCreatedAt, days))
+	}
+	if !o.ends.IsZero() || len(o.addresses) > 0 {
+		o.who.Bounds = &tenancy.Bounds{ExpiresAt: o.ends, Addresses: o.addresses}
+	}
+	return o, nil
 }
 
 // unmarshal reads a list that most keys leave empty.

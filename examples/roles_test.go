@@ -97,7 +97,7 @@ func serve(t *testing.T, db *bun.DB, who string) {
 	ada, err := passwords.Register(ctx, db, tenancy.Register{Name: who, Email: who + "@example.com"}, "correct-horse-battery")
 	must(ada, err)
 	account, self := ada.Account.ID, tenancy.Actor{Kind: tenancy.ActorUser, ID: string(ada.User.ID)}
-	must(passwords.SignIn(ctx, db, who+"@example.com", "correct-horse-battery"))
+	must(passwords.SignIn(ctx, db, authn.SignIn{Email: who + "@example.com", Password: "correct-horse-battery"}))
 	key, err := keys.Issue(ctx, db, authn.Issue{Account: account, Name: "first", Actor: self})
 	must(key, err)
 	must(keys.Verify(ctx, db, key.Secret, tenancy.Use))

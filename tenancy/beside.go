@@ -94,7 +94,7 @@ func (a *Accounts) Know(t changes.Ticket, at time.Time, db bun.IDB, who Principa
 // in its plan.
 func load(ctx context.Context, db bun.IDB, id AccountID) (*known, error) {
 	var row Found
-	at := time.Now()
+	at := changes.Now().Time
 	err := beside(db.NewSelect().TableExpr("(SELECT 1 AS one) AS o"), "?", id).Scan(ctx, &row)
 	if err != nil {
 		return nil, err

@@ -37,13 +37,18 @@ func (a *Accounts) Can(ctx context.Context, db bun.IDB, p Permission, on ...Obje
 // rights they narrow.
 func (a *Accounts) canDelegate(ctx context.Context, db bun.IDB, s Scope, p Permission, on []Object) error {
 	d := s.Delegation
-	if !slices.Contains(d.Scopes, p) && !slices.Contains(d.Scopes, AllScopes) {
+	if !d.covers(p) {
 		return fmt.Errorf("%w: it needs the scope %s", ErrForbidden, p)
 	}
 	if d.User == "" {
 		return nil
 	}
 	return a.CanUser(ctx, db, s.Account, d.User, p, on...)
+}
+
+// covers reports that p is among the scopes.
+func (d *Delegation) covers(p Permission) bool {
+	return slices.Contains(d.Scopes, p) || slices.Contains(d.Scopes, AllScopes)
 }
 
 // CanUser is Can for a user of an account that no context has entered, such as the

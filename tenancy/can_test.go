@@ -379,7 +379,17 @@ func TestM9_Visible_AgreesWithCan(t *testing.T) {
 				p := permission.Draw(rt, "permission")
 				account := rapid.SampledFrom(houses).Draw(rt, "account")
 				actor := rapid.SampledFrom([]tenancy.Actor{as(user), as(user), as(user), as(user), operator, key}).Draw(rt, "actor")
-				ctx := enter(t, db, accounts, account, actor)
+				who := tenancy.Principal{Account: account, Actor: actor}
+				if rapid.Bool().Draw(rt, "by a key or a token") {
+					who.Delegation = &tenancy.Delegation{
+						User:   rapid.SampledFrom([]tenancy.UserID{user, user, ""}).Draw(rt, "on whose rights"),
+						Scopes: rapid.SliceOfN(rapid.OneOf(permission, rapid.Just(tenancy.AllScopes)), 0, 4).Draw(rt, "scopes"),
+					}
+				}
+				ctx, err := accounts.EnterAs(t.Context(), db, who, 0)
+				if err != nil {
+					rt.Fatal(err)
+				}
 				want := []string{}
 				for id := range 6 {
 					if accounts.Can(ctx, db, p, site(fmt.Sprint(id))) == nil {

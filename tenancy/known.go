@@ -81,7 +81,7 @@ func (a *Accounts) read(ctx context.Context, db bun.IDB, id AccountID) (*known, 
 	if a.cfg.Loader == nil {
 		return load(ctx, db, id)
 	}
-	k := &known{account: id, readAt: time.Now()}
+	k := &known{account: id, readAt: changes.Now().Time}
 	var err error
 	k.state, k.plan, err = a.cfg.Loader(ctx, db, id)
 	return k, err

@@ -48,7 +48,7 @@ type Delegation struct {
 	Scopes []Permission
 }
 
-// AllScopes, as a scope, is everything that the user may do.
+// AllScopes is, as a scope, everything that the user may do.
 const AllScopes Permission = "*"
 
 // EnterAs is Enter for whom a credential belongs to.
@@ -66,7 +66,7 @@ func (a *Accounts) Validate(ctx context.Context, db bun.IDB, who Principal, need
 	return a.ValidateSeen(ctx, db, who, need, changes.Now())
 }
 
-// EnterSeen and ValidateSeen are for package authn, which has just read the clock: that
+// EnterSeen is EnterAs for package authn, which has just read the clock: that
 // is a tenth of a request.
 func (a *Accounts) EnterSeen(ctx context.Context, db bun.IDB, who Principal, need Capability, now changes.Instant) (context.Context, error) {
 	e := &entered{Context: ctx}
@@ -76,7 +76,7 @@ func (a *Accounts) EnterSeen(ctx context.Context, db bun.IDB, who Principal, nee
 	return e, nil
 }
 
-// ValidateSeen: see EnterSeen.
+// ValidateSeen is Validate at an instant: see EnterSeen.
 func (a *Accounts) ValidateSeen(ctx context.Context, db bun.IDB, who Principal, need Capability, now changes.Instant) (Scope, error) {
 	var e entry
 	if err := a.validate(ctx, db, &who, need, now, &e); err != nil {

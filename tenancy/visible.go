@@ -23,11 +23,19 @@ import (
 // the account see every row: which rows are the account's, the query says itself.
 func (a *Accounts) Visible(ctx context.Context, p Permission, kind, column string) schema.QueryAppender {
 	s := From(ctx)
-	user, held := UserID(s.Actor.ID), a.policy.holders(p)
-	switch {
+	user, held := UserID(""), a.policy.holders(p)
+	switch d := s.Delegation; {
+	case d != nil && !d.covers(p):
+	case d != nil && d.User == "":
+		return bun.SafeQuery("1 = 1")
+	case d != nil:
+		user = d.User
 	case s.Actor.Kind == ActorOperator, s.Actor.Kind == ActorSystem:
 		return bun.SafeQuery("1 = 1")
-	case s.Actor.Kind != ActorUser, !user.known(), len(held) == 0, a.cfg.MemberLoader != nil:
+	case s.Actor.Kind == ActorUser:
+		user = UserID(s.Actor.ID)
+	}
+	if !user.known() || len(held) == 0 || a.cfg.MemberLoader != nil {
 		return bun.SafeQuery("1 = 0")
 	}
 	if !AccountID(kind).known() {

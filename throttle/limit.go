@@ -1,10 +1,11 @@
 package throttle
 
 import (
-	"math"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/quitrent/quitrent/internal/bucket"
 )
 
 // Limit is how fast a key may go: Rate tokens a second in the long run, Burst at
@@ -16,32 +17,7 @@ type Limit struct {
 
 // or is the limit itself when it is one and other when not: a plan comes from the
 // host's database, and neither NaN nor Inf may set an account free.
-func (l Limit) or(other Limit) Limit {
-	if l.Rate > 0 && l.Rate <= math.MaxFloat64 && l.Burst > 0 {
-		return l
-	}
-	return other
-}
-
-// after is how long it takes until there are that many tokens more, rounded up.
-func (l Limit) after(tokens float64) time.Duration {
-	d := math.Ceil(tokens / float64(l.Rate) * float64(time.Second))
-	if d >= math.MaxInt64 {
-		return rate.InfDuration
-	}
-	return max(0, time.Duration(d))
-}
-
-// left is the largest n that could be taken when the bucket holds tokens. The
-// engine lets a call pass that would have to wait for less than a nanosecond, and
-// so must this, or it would report 4 left of the 5 that are there but for rounding.
-func (l Limit) left(tokens float64) int {
-	n := math.Ceil(tokens+float64(l.Rate)/float64(time.Second)) - 1
-	if n >= float64(l.Burst) {
-		return l.Burst
-	}
-	return max(0, int(n))
-}
+func (l Limit) or(other Limit) Limit { return Limit(bucket.Limit(l).Or(bucket.Limit(other))) }
 
 // Decision is the answer to one call.
 type Decision struct {
@@ -60,21 +36,7 @@ type Decision struct {
 	Reset time.Duration
 }
 
-// decide describes a bucket that holds tokens after it was asked for n.
-func decide(limit Limit, tokens float64, n int, allowed bool) Decision {
-	d := Decision{Allowed: allowed, Limit: limit, Remaining: limit.left(tokens)}
-	if n <= 0 {
-		n, d.Allowed = 1, d.Remaining > 0
-	}
-	if d.Remaining < limit.Burst {
-		d.Reset = limit.after(float64(d.Remaining) + 1 - tokens)
-	}
-	switch {
-	case d.Allowed:
-	case n > limit.Burst:
-		d.RetryAfter = rate.InfDuration
-	default:
-		d.RetryAfter = limit.after(float64(n) - tokens)
-	}
-	return d
+// decision gives what a bucket decided the name it has outside.
+func decision(d bucket.Decision) Decision {
+	return Decision{Allowed: d.Allowed, Limit: Limit(d.Limit), Remaining: d.Remaining, RetryAfter: d.RetryAfter, Reset: d.Reset}
 }

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/quitrent/quitrent/internal/bucket"
 	"github.com/quitrent/quitrent/internal/clientaddr"
 	"github.com/quitrent/quitrent/internal/problem"
 	"github.com/quitrent/quitrent/tenancy"
@@ -40,12 +41,15 @@ type Limiter struct {
 	policies *policies
 
 	// A table for each, so that keys which strangers choose cannot push out others.
-	keys       *table[string]
-	accounts   *table[tenancy.AccountID]
-	addresses  *table[clientaddr.Key]
-	refused    *table[uint64]            // credentials that are right, of accounts that are refused
-	turnedAway *table[tenancy.AccountID] // and those accounts
+	keys       *bucket.Table[string]
+	accounts   *bucket.Table[tenancy.AccountID]
+	addresses  *bucket.Table[clientaddr.Key]
+	refused    *bucket.Table[uint64]            // credentials that are right, of accounts that are refused
+	turnedAway *bucket.Table[tenancy.AccountID] // and those accounts
 }
+
+// stranger is Config.Address as the tables take it.
+func (l *Limiter) stranger() bucket.Limit { return bucket.Limit(l.cfg.Address) }
 
 // New makes a Limiter from cfg.
 func New(cfg Config) *Limiter {
@@ -63,11 +67,11 @@ func New(cfg Config) *Limiter {
 	return &Limiter{
 		cfg:        cfg,
 		policies:   &policies{},
-		keys:       newTable[string](cfg.MaxKeys),
-		accounts:   newTable[tenancy.AccountID](cfg.MaxKeys),
-		addresses:  newTable[clientaddr.Key](cfg.MaxKeys),
-		refused:    newTable[uint64](cfg.MaxKeys),
-		turnedAway: newTable[tenancy.AccountID](cfg.MaxKeys),
+		keys:       bucket.New[string](cfg.MaxKeys),
+		accounts:   bucket.New[tenancy.AccountID](cfg.MaxKeys),
+		addresses:  bucket.New[clientaddr.Key](cfg.MaxKeys),
+		refused:    bucket.New[uint64](cfg.MaxKeys),
+		turnedAway: bucket.New[tenancy.AccountID](cfg.MaxKeys),
 	}
 }
 
@@ -79,14 +83,14 @@ func New(cfg Config) *Limiter {
 // The keys are the host's own and meet neither accounts nor addresses. Their
 // length is up to the host too: bound it where it comes from outside.
 func (l *Limiter) Take(key string, limit Limit, n int) Decision {
-	return l.keys.take(l.cfg.Now(), key, limit.or(l.cfg.Default), n)
+	return decision(l.keys.Take(l.cfg.Now(), key, bucket.Limit(limit.or(l.cfg.Default)), n))
 }
 
 // TakeAccount is Take on the bucket of the scope's account with the limit of its
 // plan: for work that costs more than the one token that Middleware takes, and
 // for what does not come over HTTP.
 func (l *Limiter) TakeAccount(scope tenancy.Scope, n int) Decision {
-	return l.accounts.take(l.cfg.Now(), scope.Account, l.planLimit(scope.Plan), n)
+	return decision(l.accounts.Take(l.cfg.Now(), scope.Account, bucket.Limit(l.planLimit(scope.Plan)), n))
 }
 
 func (l *Limiter) planLimit(p tenancy.Plan) Limit {

@@ -264,27 +264,6 @@ func TestTake_NeverLetsMoreThanTheBurstThroughAtOnce(t *testing.T) {
 	}
 }
 
-// A caller that read the clock before another and got the lock after it must not
-// have the time between counted twice.
-func TestTake_ALateCallerFillsNothingTwice(t *testing.T) {
-	c := newClock()
-	tab := newTable[string](8)
-	limit := Limit{Rate: 1, Burst: 10}
-	early := c.now()
-	late := early.Add(5 * time.Second)
-	tab.take(early, "k", limit, 10)
-	for range 10 {
-		tab.take(late, "k", limit, 1)
-		tab.take(early, "k", limit, 1)
-	}
-	if d := tab.take(late, "k", limit, 0); d.Remaining != 0 {
-		t.Errorf("%d left", d.Remaining)
-	}
-	if d := tab.take(late.Add(time.Second), "k", limit, 0); d.Remaining != 1 {
-		t.Errorf("%d left a second later", d.Remaining)
-	}
-}
-
 func BenchmarkTake(b *testing.B) {
 	l := New(Config{})
 	limit := Limit{Rate: 1e6, Burst: 1e9}

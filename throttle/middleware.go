@@ -62,7 +62,7 @@ func (l *Limiter) ByAddress(trusted []netip.Prefix) func(http.Handler) http.Hand
 			key := clientaddr.KeyOf(ClientAddr(r, trusted))
 			credential, shown := credentialOf(r)
 			if shown {
-				if d := l.refused.take(l.cfg.Now(), credential, l.cfg.Address, 0); !d.Allowed {
+				if d := decision(l.refused.Take(l.cfg.Now(), credential, l.stranger(), 0)); !d.Allowed {
 					l.announce(w.Header(), credentialPolicy, d)
 					l.refuse(w, r, credentialPolicy, d)
 					return
@@ -85,9 +85,9 @@ func (l *Limiter) ByAddress(trusted []netip.Prefix) func(http.Handler) http.Hand
 					return
 				}
 				if shown {
-					l.refused.charge(l.cfg.Now(), credential, l.cfg.Address)
+					l.refused.Charge(l.cfg.Now(), credential, l.stranger())
 				}
-				settle(!l.turnedAway.take(l.cfg.Now(), account, l.cfg.Address, 1).Allowed)
+				settle(!l.turnedAway.Take(l.cfg.Now(), account, l.stranger(), 1).Allowed)
 			})
 			next.ServeHTTP(w, r.WithContext(ctx))
 		})
@@ -98,18 +98,18 @@ func (l *Limiter) ByAddress(trusted []netip.Prefix) func(http.Handler) http.Hand
 // token at once where it shows none.
 func (l *Limiter) begin(key clientaddr.Key, shown bool) Decision {
 	if shown {
-		return l.addresses.admit(l.cfg.Now(), key, l.cfg.Address)
+		return decision(l.addresses.Admit(l.cfg.Now(), key, l.stranger()))
 	}
-	return l.addresses.take(l.cfg.Now(), key, l.cfg.Address, 1)
+	return decision(l.addresses.Take(l.cfg.Now(), key, l.stranger(), 1))
 }
 
 // settle ends what begin began: who failed has paid for it.
 func (l *Limiter) settle(key clientaddr.Key, shown, failed bool) {
 	switch {
 	case shown:
-		l.addresses.settle(l.cfg.Now(), key, l.cfg.Address, failed)
+		l.addresses.Settle(l.cfg.Now(), key, l.stranger(), failed)
 	case !failed:
-		l.addresses.giveBack(l.cfg.Now(), key, l.cfg.Address)
+		l.addresses.GiveBack(l.cfg.Now(), key, l.stranger())
 	}
 }
 

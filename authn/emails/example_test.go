@@ -66,7 +66,7 @@ func Example() {
 	_, token, _ := strings.Cut(link, "#")
 	post("/emails/reset/confirm", `{"token": "`+token+`", "password": "short blue elephants"}`)
 	post("/emails/reset/confirm", `{"token": "`+token+`", "password": "wide red crocodiles"}`)
-	ada, err := passwords.SignIn(ctx, db, "ada@example.com", "short blue elephants")
+	ada, err := passwords.SignIn(ctx, db, authn.SignIn{Email: "ada@example.com", Password: "short blue elephants"})
 	check(err)
 	fmt.Println(ada.Name, "signs in, and the address is hers:", !ada.VerifiedAt.IsZero())
 	// Output:

@@ -95,7 +95,7 @@ func (h *house) register(t *testing.T, email string) tenancy.Registered {
 
 func (h *house) signIn(t *testing.T, email, password string) error {
 	t.Helper()
-	_, err := h.passwords.SignIn(t.Context(), h.db, email, password)
+	_, err := h.passwords.SignIn(t.Context(), h.db, authn.SignIn{Email: email, Password: password})
 	return err
 }
 

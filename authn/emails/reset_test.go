@@ -182,7 +182,7 @@ func TestReset_AnInvitationToASquattedAddressReachesItsOwner(t *testing.T) {
 		_, err = inv.AcceptNew(t.Context(), h.db, invitations.AcceptNew{Token: issued.Token, Name: "Ada"})
 		wantErr(t, "as a new user", err, tenancy.ErrEmailTaken)
 		wantErr(t, "a reset", h.reset(t, h.resetToken(t, "ada@example.com").Token, newPassword), nil)
-		user, err := h.passwords.SignIn(t.Context(), h.db, "ada@example.com", newPassword)
+		user, err := h.passwords.SignIn(t.Context(), h.db, authn.SignIn{Email: "ada@example.com", Password: newPassword})
 		wantErr(t, "signing in", err, nil)
 		_, err = inv.Accept(t.Context(), h.db, invitations.Accept{Token: issued.Token, User: user.ID})
 		wantErr(t, "accepting", err, nil)

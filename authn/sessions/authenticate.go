@@ -43,7 +43,7 @@ func (s *Sessions) Authenticate(ctx context.Context, db bun.IDB, c authn.Credent
 	if err != nil {
 		return authn.Principal{}, err
 	}
-	return authn.Principal{Account: account, Actor: person(in.User)}, nil
+	return authn.Principal{Account: account, Actor: person(in.User), Bounds: &tenancy.Bounds{ExpiresAt: in.ExpiresAt}}, nil
 }
 
 // identify finds what c opens, if it is a session that is open.
@@ -55,12 +55,13 @@ func (s *Sessions) identify(ctx context.Context, db bun.IDB, c authn.Credential)
 	if !ok {
 		return found{}, errOver
 	}
-	in, err := s.find(ctx, db, hash)
+	now := s.now()
+	o, err := s.look(ctx, db, hash, now)
 	if err != nil {
 		return found{}, err
 	}
-	now := s.now()
-	if !s.open(in.Session, now) {
+	in := o.found
+	if in.Session = o.session(); !s.open(in.Session, now) {
 		return found{}, errOver
 	}
 	if now.Sub(in.SeenAt) >= s.noted() && tx.Owns(db) {
@@ -68,6 +69,7 @@ func (s *Sessions) identify(ctx context.Context, db bun.IDB, c authn.Credential)
 			slog.WarnContext(ctx, "sessions: the use of a session is not noted", "session", in.ID, "err", err)
 		} else {
 			in.SeenAt = now
+			o.seen.Store(&now)
 		}
 	}
 	return in, nil

@@ -16,6 +16,7 @@ import (
 	"github.com/quitrent/quitrent/authn"
 	"github.com/quitrent/quitrent/authn/sessions"
 	"github.com/quitrent/quitrent/internal/dbtest"
+	"github.com/quitrent/quitrent/tenancy"
 )
 
 // spill prints v in every way that a host might by accident.
@@ -131,7 +132,7 @@ func FuzzRead(f *testing.F) {
 	for _, seed := range []string{"", "x", string(aToken), string(aToken) + "; " + cookie + "=x", `"` + string(aToken) + `"`, "\x00\xff", "%00", strings.Repeat("-", 43)} {
 		f.Add(seed)
 	}
-	s, err := sessions.New(nil, sessions.Config{})
+	s, err := sessions.New(tenancy.New(tenancy.Config{}), sessions.Config{})
 	if err != nil {
 		f.Fatal(err)
 	}

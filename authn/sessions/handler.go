@@ -132,7 +132,8 @@ func (s *Sessions) signIn(w http.ResponseWriter, r *http.Request, db *bun.DB, pa
 	if err := problem.Decode(w, r, &body); err != nil {
 		return err
 	}
-	user, err := passwords.SignIn(r.Context(), db, body.Email, body.Password)
+	addr := clientaddr.Of(r, s.cfg.TrustedProxies)
+	user, err := passwords.SignIn(r.Context(), db, authn.SignIn{Email: body.Email, Password: body.Password, Addr: addr})
 	if err == nil {
 		err = recognised(r, user.ID)
 	}
@@ -143,7 +144,7 @@ func (s *Sessions) signIn(w http.ResponseWriter, r *http.Request, db *bun.DB, pa
 	if err != nil {
 		return err
 	}
-	start := Start{User: user.ID, Account: body.Account, Addr: clientaddr.Of(r, s.cfg.TrustedProxies), UserAgent: r.UserAgent()}
+	start := Start{User: user.ID, Account: body.Account, Addr: addr, UserAgent: r.UserAgent()}
 	var issued Issued
 	err = tx.Join(r.Context(), db, func(db bun.IDB) (err error) {
 		for _, old := range s.tokens(r) {

@@ -363,3 +363,21 @@ func TestHandler_WithoutPasswordsNobodySignsInThere(t *testing.T) {
 		}
 	}, authn.Migrate)
 }
+
+func TestHandler_SigningInIsCountedByTheAddressOfTheClient(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.sessions = h.policy(t, sessions.Config{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}})
+		server, _ := h.withPasswords(t)
+		browser := &page{server: server}
+		wrong := strings.Replace(signIn, goodPassword, "small grey mice", 1)
+		for range 10 {
+			status, answer := browser.call(t, "POST", "/session", wrong, "X-Forwarded-For", "198.51.100.1")
+			wantCode(t, "a wrong password", status, answer, 401, "invalid_credential")
+		}
+		status, answer := browser.call(t, "POST", "/session", signIn, "X-Forwarded-For", "198.51.100.1")
+		wantCode(t, "the right one, too late", status, answer, 429, "too_many_attempts")
+		if status, answer = browser.call(t, "POST", "/session", signIn, "X-Forwarded-For", "198.51.100.2"); status != 201 {
+			t.Errorf("from another address: %d %v", status, answer)
+		}
+	})
+}

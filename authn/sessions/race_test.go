@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/uptrace/bun"
@@ -33,7 +34,7 @@ func useChild(ctx context.Context, db *bun.DB, args []string) error {
 	if err != nil {
 		return err
 	}
-	for round := 0; ; round++ {
+	for round := range 50_000 {
 		lines, err := accounts.Audits(ctx, db, tenancy.AuditLog{Limit: 1})
 		if err != nil {
 			return err
@@ -52,6 +53,7 @@ func useChild(ctx context.Context, db *bun.DB, args []string) error {
 			return nil
 		}
 	}
+	return errors.New("nobody revoked it")
 }
 
 // A session that one process revokes while another uses it opens nothing there from
@@ -106,4 +108,33 @@ func TestRotate_OneProcessWins(t *testing.T) {
 		h.opensNothing(t, "the old token", issued.Token)
 		h.opens(t, "the new token", sessions.Token(won[0]), h.ada.Account.ID)
 	})
+}
+
+// meanwhile runs something once, after the first statement that names what.
+type meanwhile struct {
+	what string
+	once *sync.Once
+	do   func()
+}
+
+func (m meanwhile) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context { return ctx }
+
+func (m meanwhile) AfterQuery(_ context.Context, e *bun.QueryEvent) {
+	if strings.Contains(e.Query, m.what) {
+		m.once.Do(m.do)
+	}
+}
+
+// A session that is revoked while it gets a new token gets none. (On SQLite one
+// transaction follows the other.)
+func TestRotate_ARevocationInBetweenCounts(t *testing.T) {
+	h := newHouse(t, dbtest.Postgres(t, authn.Migrate), sessions.Config{})
+	issued := h.start(t, h.ada.User.ID)
+	hook := meanwhile{what: "token_hash =", once: &sync.Once{}, do: func() {
+		_, err := h.sessions.RevokeAll(t.Context(), h.db, sessions.RevokeAll{User: h.ada.User.ID, Actor: operator})
+		wantErr(t, "revoke", err, nil)
+	}}
+	next, err := h.sessions.Rotate(t.Context(), h.db.WithQueryHook(hook), sessions.Rotate{Token: issued.Token})
+	wantErr(t, "rotate", err, authn.ErrBadCredential)
+	h.opensNothing(t, "what came of it", next.Token)
 }

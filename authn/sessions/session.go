@@ -13,6 +13,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/authn"
+	"github.com/quitrent/quitrent/internal/changes"
 	"github.com/quitrent/quitrent/tenancy"
 )
 
@@ -95,10 +96,10 @@ type foundRow struct {
 }
 
 // find is what the token with this hash opens, in one statement; the zero found if it
-// is nobody's. A cache may stand in front of it: whatever ends a session or replaces its
-// token calls Accounts.Changed for its user, and what ends a membership for the account.
-func (s *Sessions) find(ctx context.Context, db bun.IDB, hash string) (found, error) {
-	ticket, at := s.accounts.Feed().Begin(), time.Now() //nolint:forbidigo // of what is remembered: no business time
+// is nobody's. It may be remembered: whatever ends a session or replaces its token calls
+// Accounts.Changed for its user, and what ends a membership for the account. ticket and
+// now are from before.
+func (s *Sessions) find(ctx context.Context, db bun.IDB, hash string, ticket changes.Ticket, now changes.Instant) (found, error) {
 	var row foundRow
 	q := db.NewSelect().TableExpr("authn_sessions AS s").
 		ColumnExpr("s.session_id, s.user_id, s.account_id, s.addr, s.user_agent, s.created_at, s.seen_at, s.expires_at, s.revoked_at").
@@ -114,7 +115,9 @@ func (s *Sessions) find(ctx context.Context, db bun.IDB, hash string) (found, er
 	if row.FoundMember == nil {
 		return f, nil
 	}
-	f.who, _, err = s.accounts.Know(ticket, at, db, authn.Principal{Account: f.Account, Actor: person(f.User)}, row.Found)
+	f.who, _, err = s.accounts.Know(ticket, now.Time, db, authn.Principal{
+		Account: f.Account, Actor: person(f.User), Bounds: &tenancy.Bounds{ExpiresAt: f.ExpiresAt},
+	}, row.Found)
 	return f, err
 }
 

@@ -20,7 +20,9 @@ const (
 	DefaultMostOpen = 50
 	DefaultKeep     = 7 * 24 * time.Hour
 	DefaultEvery    = time.Hour
-	DefaultCookie   = "__Host-session"
+	// DefaultMaxCached takes about 100 MB when all are there.
+	DefaultMaxCached = 100_000
+	DefaultCookie    = "__Host-session"
 )
 
 // MaxLifetime bounds Config.Lifetime: browsers keep no cookie for longer (RFC 6265bis,
@@ -42,6 +44,10 @@ type Config struct {
 	Keep time.Duration
 	// Every is how often Run deletes. Default: DefaultEvery.
 	Every time.Duration
+
+	// MaxCached bounds the sessions that are remembered while accounts.Run runs, at about
+	// 1 KiB each. Default: DefaultMaxCached.
+	MaxCached int
 
 	// Cookie is the cookie's name. Default: DefaultCookie. The prefix __Host- has
 	// browsers refuse a cookie of that name from any other host, a sibling too; one
@@ -74,6 +80,7 @@ type Sessions struct {
 	plain    string // the cookie's name without its prefix
 	origins  *http.CrossOriginProtection
 	guard    *authn.Guard // for sessions alone
+	memory   memory
 }
 
 // New makes Sessions from cfg, for the users of accounts. The error says what is wrong
@@ -89,6 +96,9 @@ func New(accounts *tenancy.Accounts, cfg Config) (*Sessions, error) {
 	def(&cfg.Every, DefaultEvery)
 	cfg.Lifetime = min(cfg.Lifetime, MaxLifetime)
 	cfg.Keep = max(cmp.Or(cfg.Keep, DefaultKeep), 0)
+	if cfg.MaxCached <= 0 {
+		cfg.MaxCached = DefaultMaxCached
+	}
 	if cfg.MostOpen <= 0 {
 		cfg.MostOpen = DefaultMostOpen
 	}
@@ -99,7 +109,7 @@ func New(accounts *tenancy.Accounts, cfg Config) (*Sessions, error) {
 	if cfg.OnError == nil {
 		cfg.OnError = problem.Write
 	}
-	s := &Sessions{accounts: accounts, cfg: cfg, origins: http.NewCrossOriginProtection()}
+	s := &Sessions{accounts: accounts, cfg: cfg, origins: http.NewCrossOriginProtection(), memory: newMemory(accounts, cfg.MaxCached)}
 	s.plain = strings.TrimPrefix(strings.TrimPrefix(cfg.Cookie, "__Host-"), "__Secure-")
 	for _, name := range []string{cfg.Cookie, s.plain} {
 		if err := (&http.Cookie{Name: name, Path: "/"}).Valid(); err != nil {

@@ -1,12 +1,11 @@
 package sessions
 
 import (
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"log/slog"
+
+	"github.com/quitrent/quitrent/internal/mailed"
 )
 
 // Token is the secret of a session: 43 characters of 0-9 A-Z a-z, 256 bits of chance.
@@ -28,47 +27,16 @@ func (Token) LogValue() slog.Value { return slog.StringValue(hidden) }
 // MarshalText implements encoding.TextMarshaler.
 func (Token) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
-// alphabet is base 62: nothing in it must be quoted in a cookie or a header.
-const (
-	alphabet    = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	tokenLength = 43 // 62^43 > 2^256
-)
-
-// newToken draws each character as likely as any other: bytes that would favour
-// some are thrown away.
+// newToken is a token and its hash.
 func newToken() (Token, string) {
-	const fair = 256 - 256%len(alphabet)
-	out := make([]byte, 0, tokenLength)
-	for {
-		var b [64]byte
-		_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program instead
-		for _, c := range b {
-			if int(c) >= fair {
-				continue
-			}
-			if out = append(out, alphabet[int(c)%len(alphabet)]); len(out) == tokenLength {
-				hash, _ := Token(out).hash()
-				return Token(out), hash
-			}
-		}
-	}
+	token := mailed.NewToken() // which goes by no mail here
+	hash, _ := mailed.Hash(token)
+	return Token(token), hash
 }
 
-// hash is what the database keeps of a token, and finds it by. Guessing 256 bits is
-// hopeless, so it needs no pepper and no slow function, and where a comparison of two
+// hash is what the database keeps of a token, and finds it by: where a comparison of two
 // hashes stops tells nothing of the token. It reports false for what is no token.
-func (t Token) hash() (string, bool) {
-	if len(t) != tokenLength {
-		return "", false
-	}
-	for _, c := range []byte(t) {
-		if !('0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z') {
-			return "", false
-		}
-	}
-	sum := sha256.Sum256([]byte(t))
-	return hex.EncodeToString(sum[:]), true
-}
+func (t Token) hash() (string, bool) { return mailed.Hash(string(t)) }
 
 // Package fmt does not ask a field that it reaches through a pointer in a slice, so
 // whatever has a token in it is asked first.

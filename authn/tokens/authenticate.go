@@ -53,7 +53,7 @@ func from(b *tenancy.Bounds, c authn.Credential) bool {
 
 // current reports that nothing has changed since the token was made.
 func (t *Tokens) current(ctx context.Context, db bun.IDB, said *claims) (bool, error) {
-	now, err := t.epochs(ctx, db, said.Account, said.User)
+	now, err := t.epochs(ctx, db, said.Account, tenancy.Actor{Kind: said.Actor.Kind, ID: said.Actor.ID})
 	if err != nil || now == said.Epochs {
 		return err == nil, err
 	}
@@ -63,7 +63,7 @@ func (t *Tokens) current(ctx context.Context, db bun.IDB, said *claims) (bool, e
 	// It was made after a change that this process may have heard nothing of yet. In a
 	// transaction nothing is answered from memory.
 	err = tx.Join(ctx, db, func(db bun.IDB) (err error) {
-		now, err = t.epochs(ctx, db, said.Account, said.User)
+		now, err = t.epochs(ctx, db, said.Account, tenancy.Actor{Kind: said.Actor.Kind, ID: said.Actor.ID})
 		return err
 	})
 	return err == nil && now == said.Epochs, err

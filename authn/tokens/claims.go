@@ -85,12 +85,14 @@ type epochs struct {
 	User    int64 `json:"user,omitempty"`
 }
 
-func (t *Tokens) epochs(ctx context.Context, db bun.IDB, account tenancy.AccountID, user tenancy.UserID) (e epochs, err error) {
+// epochs asks how often the account has changed, and the user, if it is one who acts: a
+// key goes on when its maker signs out.
+func (t *Tokens) epochs(ctx context.Context, db bun.IDB, account tenancy.AccountID, by tenancy.Actor) (e epochs, err error) {
 	e.Account, err = t.accounts.Epoch(ctx, db, account.Subject())
-	if err != nil || user == "" {
+	if err != nil || by.Kind != tenancy.ActorUser {
 		return e, err
 	}
-	e.User, err = t.accounts.Epoch(ctx, db, user.Subject())
+	e.User, err = t.accounts.Epoch(ctx, db, tenancy.UserID(by.ID).Subject())
 	return e, err
 }
 

@@ -87,7 +87,7 @@ func (t *Tokens) Mint(ctx context.Context, db bun.IDB, m Mint) (Minted, error) {
 		at epochs
 	)
 	err = tx.Join(ctx, db, func(db bun.IDB) (err error) { // where nothing is answered from memory
-		if at, err = t.epochs(ctx, db, first.Account, userOf(first)); err != nil {
+		if at, err = t.epochs(ctx, db, first.Account, first.Actor); err != nil {
 			return err
 		}
 		s, err = t.cfg.From.Check(ctx, db, m.Credential, m.May)

@@ -33,6 +33,10 @@ func signUpPage(db *bun.DB, passwords *authn.Passwords, keys *authn.Keys, ledger
 			tenancy.Refuse(w, r, fmt.Errorf("%w: the form cannot be read", tenancy.ErrInvalid))
 			return
 		}
+		if err := passwords.MaySignUp(r); err != nil {
+			tenancy.Refuse(w, r, err)
+			return
+		}
 		form := tenancy.Register{Name: r.PostFormValue("name"), Email: r.PostFormValue("email")}
 		var key authn.Issued
 		var balance credits.Balance

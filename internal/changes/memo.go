@@ -38,6 +38,9 @@ func (m *Memo[K, V]) get(db bun.IDB, now moment, k K) (V, bool) {
 	return none, false
 }
 
+// Len is how many values there are, those that count no more among them.
+func (m *Memo[K, V]) Len() int { return m.values.Len() }
+
 // Keep remembers under k what value makes, as long as none of the subjects changes. t
 // is from before it was loaded. value is given the lives of the subjects, for what has
 // a use for them, and is not called where nothing is remembered.

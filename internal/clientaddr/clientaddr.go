@@ -67,9 +67,10 @@ func parseAddr(s string) (netip.Addr, bool) {
 // Contains reports that one of the prefixes has addr in it, whichever way either
 // writes an IPv4 address.
 func Contains(prefixes []netip.Prefix, addr netip.Addr) bool {
+	addr = addr.WithZone("").Unmap() // a prefix has no zone, and none contains one
 	for _, p := range prefixes {
 		if p.Addr().Is4In6() && p.Bits() >= 96 {
-			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96) // addr is unmapped too
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 		}
 		if p.Contains(addr) {
 			return true

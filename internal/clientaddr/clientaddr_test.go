@@ -94,3 +94,17 @@ func FuzzOf(f *testing.F) {
 		}
 	})
 }
+
+func TestContains_WhicheverWayEitherIsWritten(t *testing.T) {
+	for addr, want := range map[string]bool{
+		"10.1.2.3": true, "::ffff:10.1.2.3": true, "::ffff:10.1.2.3%eth0": true, "172.16.0.1": true, "::ffff:172.16.0.1": true,
+		"2001:db8:ffff::1": true, "2001:db8:ffff::1%eth0": true, "11.1.2.3": false, "::ffff:11.1.2.3": false, "::10.1.2.3": false, "::": false,
+	} {
+		if got := Contains(proxies, netip.MustParseAddr(addr)); got != want {
+			t.Errorf("%s: %v", addr, got)
+		}
+	}
+	if Contains(proxies, netip.Addr{}) || Contains(nil, netip.MustParseAddr("10.1.2.3")) {
+		t.Error("no address, or no prefix, is in one")
+	}
+}

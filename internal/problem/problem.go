@@ -69,6 +69,19 @@ func Of(err error) (status int, code, text string) {
 	}
 }
 
+// Wait is how long a client waits before it tries again: 0 where waiting fixes
+// nothing.
+func Wait(err error) time.Duration {
+	var again Retryable
+	if errors.As(err, &again) {
+		return max(again.RetryAfter(), 1)
+	}
+	if status, _, _ := Of(err); status == http.StatusServiceUnavailable {
+		return time.Second
+	}
+	return 0
+}
+
 // Body is err as problem details, in one line.
 func Body(err error) []byte {
 	status, code, text := Of(err)
@@ -96,12 +109,8 @@ func Body(err error) []byte {
 func Write(w http.ResponseWriter, r *http.Request, err error) {
 	status, code, _ := Of(err)
 	h := w.Header()
-	var again Retryable
-	switch {
-	case errors.As(err, &again):
-		h.Set("Retry-After", seconds(again.RetryAfter()))
-	case status == http.StatusServiceUnavailable:
-		h.Set("Retry-After", "1")
+	if wait := Wait(err); wait > 0 {
+		h.Set("Retry-After", seconds(wait))
 	}
 	if status == http.StatusUnauthorized && h.Get("WWW-Authenticate") == "" {
 		h.Set("WWW-Authenticate", "Bearer")
@@ -110,7 +119,7 @@ func Write(w http.ResponseWriter, r *http.Request, err error) {
 		slog.ErrorContext(r.Context(), "quitrent: request failed", "method", r.Method, "path", r.URL.Path, "code", code, "err", err)
 	}
 	var body []byte
-	if ready, ok := err.(Prebuilt); ok { //nolint:errorlint // not what it wraps: that says less
+	if ready, ok := err.(Prebuilt); ok { // not what it wraps: that says less
 		body = ready.ProblemBody()
 	}
 	if body == nil {

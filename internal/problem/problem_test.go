@@ -140,6 +140,24 @@ func TestWrite_RetryAfterRoundsUpAndIsNeverZero(t *testing.T) {
 	}
 }
 
+func TestWait(t *testing.T) {
+	for _, tc := range []struct {
+		err  error
+		want time.Duration
+	}{
+		{errPoor, 0},
+		{fmt.Errorf("take: %w", later(40*time.Millisecond)), 40 * time.Millisecond},
+		{later(0), 1},
+		{later(-time.Second), 1},
+		{errors.New("dial tcp 10.0.0.7: refused"), time.Second},
+		{tx.ErrOutcomeUnknown, time.Second},
+	} {
+		if got := problem.Wait(tc.err); got != tc.want {
+			t.Errorf("%v: %v, want %v", tc.err, got, tc.want)
+		}
+	}
+}
+
 func TestWrite_A401NamesAScheme(t *testing.T) {
 	res, _, _ := answer(t, errWho)
 	if got := res.Header.Get("WWW-Authenticate"); got != "Bearer" {

@@ -258,7 +258,7 @@ func TestM9_SignUp_TakesANewUserWithAPassword(t *testing.T) {
 		if status != 201 || user["email"] != "bob@example.com" {
 			t.Fatalf("%d %v", status, made)
 		}
-		if in, err := passwords.SignIn(t.Context(), db, "bob@example.com", password); err != nil || string(in.ID) != user["id"] {
+		if in, err := passwords.SignIn(t.Context(), db, authn.SignIn{Email: "bob@example.com", Password: password}); err != nil || string(in.ID) != user["id"] {
 			t.Errorf("signing in: %+v, %v", in, err)
 		}
 		if account, err := h.accounts.AccountOf(t.Context(), db, tenancy.UserID(user["id"].(string)), ""); account != h.ada.Account.ID || err != nil {

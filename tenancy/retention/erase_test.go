@@ -92,6 +92,7 @@ func (w *world) fill(t *testing.T, account tenancy.AccountID, owner tenancy.User
 	}
 	for _, q := range []string{
 		"INSERT INTO authn_passwords (user_id, hash, updated_at) VALUES (?1, '', ?2)",
+		"INSERT INTO authn_imported_keys (hash, account_id, key_id, secret_id) VALUES (?0, ?0, 'k', 's')",
 		"INSERT INTO authn_email_tokens (user_id, kind, token_hash, email_key, expires_at, since, issued) VALUES (?1, '', '', '', ?2, ?2, 1)",
 		"UPDATE tenancy_users SET email_verified_at = ?2 WHERE user_id = ?1",
 		`INSERT INTO authn_sessions (session_id, token_hash, user_id, account_id, addr, user_agent, created_at, seen_at, expires_at)
@@ -208,7 +209,7 @@ func TestM13_ErasureLeavesNothingPersonalAnywhere(t *testing.T) {
 		}
 		for _, r := range []retention.TableReport{
 			{Table: "sites", Deleted: 2}, {Table: "sectors", Deleted: 2}, {Table: "receipts", Kept: 3, Blanked: 2},
-			{Table: "profiles", Deleted: 1}, {Table: "authn_passwords", Deleted: 1}, {Table: "authn_email_tokens", Deleted: 1}, {Table: "authn_key_ids", Deleted: 1},
+			{Table: "profiles", Deleted: 1}, {Table: "authn_passwords", Deleted: 1}, {Table: "authn_email_tokens", Deleted: 1}, {Table: "authn_key_ids", Deleted: 1}, {Table: "authn_imported_keys", Deleted: 1},
 			{Table: "tenancy_users", Kept: 1, Blanked: 1}, {Table: "tenancy_accounts", Kept: 1, Blanked: 1}, {Table: "tenancy_members", Deleted: 1},
 			{Table: "billing_transfers", Kept: 1, Blanked: 1}, {Table: "credits_entries", Kept: 1}, {Table: "tenancy_legal_holds", Deleted: 1},
 		} {

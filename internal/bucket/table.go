@@ -1,4 +1,4 @@
-package throttle
+package bucket
 
 import (
 	"hash/maphash"
@@ -15,8 +15,9 @@ const (
 	look = 8
 )
 
-// table is the buckets of one kind of key, in shards that lock apart.
-type table[K comparable] struct {
+// Table is the buckets of one kind of key, in shards that lock apart. It serves any
+// number of goroutines.
+type Table[K comparable] struct {
 	seed   maphash.Seed
 	shards []shard[K] // a power of two, so that a mask finds the shard
 }
@@ -30,13 +31,13 @@ type shard[K comparable] struct {
 	open    map[K]int // admitted and not settled
 }
 
-// newTable is a table of at most maxKeys buckets.
-func newTable[K comparable](maxKeys int) *table[K] {
+// New is a table of at most maxKeys buckets.
+func New[K comparable](maxKeys int) *Table[K] {
 	n := 1
 	for n < maxShards && maxKeys/(2*n) >= perShard {
 		n *= 2
 	}
-	t := &table[K]{seed: maphash.MakeSeed(), shards: make([]shard[K], n)}
+	t := &Table[K]{seed: maphash.MakeSeed(), shards: make([]shard[K], n)}
 	for i := range t.shards {
 		t.shards[i].most = maxKeys / n
 		t.shards[i].buckets = map[K]*bucket[K]{}
@@ -45,12 +46,12 @@ func newTable[K comparable](maxKeys int) *table[K] {
 	return t
 }
 
-func (t *table[K]) shard(key K) *shard[K] {
+func (t *Table[K]) shard(key K) *shard[K] {
 	return &t.shards[maphash.Comparable(t.seed, key)&uint64(len(t.shards)-1)]
 }
 
-// take asks the key's bucket for n tokens.
-func (t *table[K]) take(now time.Time, key K, limit Limit, n int) Decision {
+// Take takes n tokens from the key's bucket, all or none; with n <= 0 it only looks.
+func (t *Table[K]) Take(now time.Time, key K, limit Limit, n int) Decision {
 	s := t.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,8 +65,9 @@ func (t *table[K]) take(now time.Time, key K, limit Limit, n int) Decision {
 	return b.take(now, limit, n)
 }
 
-// charge takes one token from the key's bucket for what has happened already.
-func (t *table[K]) charge(now time.Time, key K, limit Limit) {
+// Charge takes one token from the key's bucket for what has happened already, owing
+// it if need be.
+func (t *Table[K]) Charge(now time.Time, key K, limit Limit) {
 	s := t.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,8 +82,8 @@ func (s *shard[K]) charge(now time.Time, key K, limit Limit) {
 	b.charge(now, limit, 1)
 }
 
-// giveBack returns a token that was taken.
-func (t *table[K]) giveBack(now time.Time, key K, limit Limit) {
+// GiveBack returns a token that was taken.
+func (t *Table[K]) GiveBack(now time.Time, key K, limit Limit) {
 	s := t.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,9 +95,9 @@ func (t *table[K]) giveBack(now time.Time, key K, limit Limit) {
 // mostOpen is how many bursts of one key may be admitted before the first is settled.
 const mostOpen = 5
 
-// admit lets one more of the key's begin, of which settle will tell whether it costs
+// Admit lets one more of the key's begin, of which Settle will tell whether it costs
 // a token. It takes none and makes no bucket.
-func (t *table[K]) admit(now time.Time, key K, limit Limit) Decision {
+func (t *Table[K]) Admit(now time.Time, key K, limit Limit) Decision {
 	s := t.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,8 +116,8 @@ func (t *table[K]) admit(now time.Time, key K, limit Limit) Decision {
 	return d
 }
 
-// settle ends what admit began; it costs a token, owed if need be, if it failed.
-func (t *table[K]) settle(now time.Time, key K, limit Limit, failed bool) {
+// Settle ends what Admit began; it costs a token, owed if need be, if it failed.
+func (t *Table[K]) Settle(now time.Time, key K, limit Limit, failed bool) {
 	s := t.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,0 +1,1 @@
+DROP TABLE authn_imported_keys;
