@@ -5,6 +5,7 @@ package authn_test
 import (
 	"net/http"
 	"net/netip"
+	"runtime"
 	"testing"
 
 	"github.com/quitrent/quitrent/authn"
@@ -69,5 +70,38 @@ func TestGuard_AllocatesNothingForAKeyThatIsRemembered(t *testing.T) {
 	n := testing.AllocsPerRun(1000, func() { server.ServeHTTP(w, r) })
 	if t.Logf("a request: %g allocations", n); n > 2 || served != 1001 {
 		t.Errorf("%g allocations, %d requests served", n, served)
+	}
+}
+
+// What Config.MaxCached says of memory: a key with all that is remembered of it.
+func TestRemembered_MemoryOfAKey(t *testing.T) {
+	h := newHouse(t, dbtest.SQLite(t, authn.Migrate))
+	read := h.remember(t, authn.Config{})
+	const n = 1000
+	ada := h.register(t, "ada@example.com")
+	var keys []authn.Issued
+	for range n {
+		keys = append(keys, h.make(t, authn.Issue{Account: ada.Account.ID, Actor: userOf(ada), Scopes: writes}))
+	}
+	read()
+	wantErr(t, "the first", h.verify(t, keys[0].Secret), nil)
+	heap := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	for _, k := range keys {
+		wantErr(t, "a key", h.verify(t, k.Secret), nil)
+	}
+	each := (heap() - before) / n
+	runtime.KeepAlive(keys)
+	if authn.Opened(h.keys) != n {
+		t.Fatalf("%d are remembered", authn.Opened(h.keys))
+	}
+	if t.Logf("%d bytes a key", each); each < 512 || each > 1536 { // on a plan without limits
+		t.Errorf("%d bytes a key", each)
 	}
 }

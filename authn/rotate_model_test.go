@@ -145,9 +145,9 @@ func drawn(rt *rapid.T, err, want error) {
 func TestKeys_AgreeWithTheirModel(t *testing.T) {
 	names := slices.Sorted(maps.Keys(steps))
 	modes(t, func(t *testing.T, h *house, read func()) {
-		longest := 30
+		longest := 12
 		if strings.HasSuffix(t.Name(), "postgres") {
-			longest = 8
+			longest = 5
 		}
 		run := 0
 		rapid.Check(t, func(rt *rapid.T) {
