@@ -163,7 +163,7 @@ func serve(ctx context.Context, db *bun.DB, addr, file string, ahead time.Durati
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", http.StripPrefix("/v1", v1))
 	mux.Handle("/operator/", http.StripPrefix("/operator", desk))
-	mux.Handle("/", site{db, accounts, passwords, people, keys, ledger, tables}.pages())
+	mux.Handle("/", site{db, accounts, passwords, people, keys, ledger, tables, limiter}.pages())
 
 	server := &http.Server{
 		Handler:           limiter.ByAddress(nil)(mux), // nil: no proxy stands before it

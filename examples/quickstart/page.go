@@ -13,6 +13,7 @@ import (
 	"github.com/quitrent/quitrent/credits"
 	"github.com/quitrent/quitrent/tenancy"
 	"github.com/quitrent/quitrent/tenancy/owned"
+	"github.com/quitrent/quitrent/throttle"
 )
 
 //go:embed *.html
@@ -29,6 +30,7 @@ type site struct {
 	keys      *authn.Keys
 	ledger    *credits.Ledger
 	tables    *owned.Tables
+	limiter   *throttle.Limiter
 }
 
 func (s site) pages() http.Handler {
@@ -40,7 +42,7 @@ func (s site) pages() http.Handler {
 			}
 			tenancy.Refuse(w, r, err)
 		}}
-		return authn.NewGuard(s.accounts, cfg, s.people).Middleware(s.db, need)(h)
+		return authn.NewGuard(s.accounts, cfg, s.people).Middleware(s.db, need)(s.limiter.Middleware(h))
 	}
 	mux := http.NewServeMux()
 	show := func(pattern, name string) {
