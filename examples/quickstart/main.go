@@ -139,6 +139,13 @@ func serve(ctx context.Context, db *bun.DB, addr, file string, ahead time.Durati
 	byPerson := func(need tenancy.Capability, h http.Handler) http.Handler {
 		return guarded(need, h, people, passwords)
 	}
+	person := func(r *http.Request) (tenancy.Actor, error) { // who it is, for whichever account
+		actor, err := passwords.Person(db)(r)
+		if errors.Is(err, authn.ErrNoCredential) {
+			return people.Person(db)(r)
+		}
+		return actor, err
+	}
 	v1 := http.NewServeMux()
 	v1.Handle("/signup", passwords.SignUp(db, keys))
 	for _, path := range []string{"/session", "/session/", "/sessions", "/sessions/"} {
@@ -146,7 +153,7 @@ func serve(ctx context.Context, db *bun.DB, addr, file string, ahead time.Durati
 	}
 	v1.Handle("POST /token", access.Handler(db))
 	v1.Handle("POST /ideas", byAny(tenancy.Use, ideas(db, tables, ledger)))
-	v1.Handle("GET /accounts", accounts.Person(db, passwords.Person(db))) // which one to name in X-Account-ID
+	v1.Handle("GET /accounts", accounts.Person(db, person)) // which one to name in X-Account-ID
 	v1.Handle("/account", byAny(tenancy.Read, accounts.Handler(db)))
 	v1.Handle("/account/", byPerson(tenancy.SignIn|tenancy.Pay, accounts.Handler(db))) // members, closing
 	v1.Handle("/account/export", byPerson(tenancy.Export, keeper.Handler(db)))

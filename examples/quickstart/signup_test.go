@@ -167,6 +167,13 @@ func TestM12_ThePagesSignInAndOut(t *testing.T) {
 	if a := s.submit("/signin", nobody, form, "Sec-Fetch-Site", "cross-site"); a.status != http.StatusForbidden {
 		t.Errorf("a form of another site: %d %s", a.status, a.body)
 	}
+	for what, who := range map[string]credential{"by password": person("ada@example.com"), "by session": s.signIn("ada@example.com")} {
+		if a := s.get("/v1/accounts", who); a.status != 200 || !strings.Contains(a.body, `"roles":["owner"]`) {
+			t.Errorf("her accounts, %s: %d %s", what, a.status, a.body)
+		}
+	}
+	s.get("/v1/accounts", eve.key).want(t, "a key's accounts", http.StatusUnauthorized, "invalid_credential")
+	s.get("/v1/accounts", nobody).want(t, "nobody's accounts", http.StatusUnauthorized, "missing_credential")
 	first := lands(t, "signing in", s.submit("/signin", nobody, form))
 	second := lands(t, "signing in again", s.submit("/signin", first, form))
 	signedOut("the session before", first)
