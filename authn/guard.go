@@ -55,48 +55,50 @@ func NewGuard(accounts *tenancy.Accounts, cfg GuardConfig, auth ...Authenticator
 // return. With Passwords among them db must not be a transaction.
 func (g *Guard) Check(ctx context.Context, db bun.IDB, c Credential, need tenancy.Capability) (tenancy.Scope, error) {
 	now := changes.Now()
-	who, err := g.identify(ctx, db, &c, &now)
-	if err != nil {
+	who, seen, err := g.identify(ctx, db, &c, now)
+	switch {
+	case err != nil:
 		return tenancy.Scope{}, err
+	case seen:
+		return g.accounts.ValidateSeen(ctx, db, &who, need, now)
 	}
-	return g.accounts.ValidateSeen(ctx, db, who, need, now)
+	return g.accounts.Validate(ctx, db, who, need)
 }
 
 // Enter is Check, and the account is in the context it returns, where tenancy.From
 // finds it.
 func (g *Guard) Enter(ctx context.Context, db bun.IDB, c Credential, need tenancy.Capability) (context.Context, error) {
 	now := changes.Now()
-	who, err := g.identify(ctx, db, &c, &now)
-	if err != nil {
+	who, seen, err := g.identify(ctx, db, &c, now)
+	switch {
+	case err != nil:
 		return nil, err
+	case seen:
+		return g.accounts.EnterSeen(ctx, db, &who, need, now)
 	}
-	return g.accounts.EnterSeen(ctx, db, who, need, now)
+	return g.accounts.EnterAs(ctx, db, who, need)
 }
 
-// identify asks whose c is. now is the instant at which it may be believed.
-func (g *Guard) identify(ctx context.Context, db bun.IDB, c *Credential, now *changes.Instant) (Principal, error) {
+// identify asks whose c is. seen: what it found counted at now.
+func (g *Guard) identify(ctx context.Context, db bun.IDB, c *Credential, now changes.Instant) (who Principal, seen bool, err error) {
 	if c.Scheme == "" && c.Value == "" {
-		return Principal{}, ErrNoCredential
+		return Principal{}, false, ErrNoCredential
 	}
 	for _, a := range g.auth {
-		var (
-			who Principal
-			err error
-		)
-		if k, ok := a.(*Keys); ok {
-			who, err = k.authenticateSeen(ctx, db, c, *now)
+		k, isKeys := a.(*Keys)
+		if isKeys {
+			who, err = k.authenticateSeen(ctx, db, c, now)
 		} else {
 			who, err = a.Authenticate(ctx, db, *c)
-			*now = changes.Now() // a password takes its time
 		}
 		switch {
 		case err == nil && c.Account != "" && c.Account != who.Account:
-			return Principal{}, tenancy.ErrNoAccount
+			return Principal{}, false, tenancy.ErrNoAccount
 		case err == nil || !errors.Is(err, ErrNoCredential):
-			return who, err
+			return who, isKeys, err
 		}
 	}
-	return Principal{}, fmt.Errorf("%w: this takes another kind of credential", ErrBadCredential)
+	return Principal{}, false, fmt.Errorf("%w: this takes another kind of credential", ErrBadCredential)
 }
 
 // Middleware is Enter for the credential that FromRequest finds, so that

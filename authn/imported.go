@@ -140,14 +140,11 @@ func (m *Imported) find(ctx context.Context, db bun.IDB, now changes.Instant, d 
 		}
 		return nil, ErrBadCredential
 	}
-	o, plan, err := k.open(rows[0].presentedRow, rows[0].Key, func(who Principal) (Principal, tenancy.Plan, error) {
+	o, err := k.open(rows[0].presentedRow, rows[0].Key, func(who Principal) (Principal, tenancy.Plan, error) {
 		return k.accounts.Know(ticket, now.Time, db, who, rows[0].Found)
 	})
 	if err != nil {
 		return nil, err
-	}
-	if days, limited := plan.Limit(LimitKeyDays); limited {
-		o.ends = earlier(o.ends, endOf(rows[0].SecretCreatedAt, days))
 	}
 	m.opened.Keep(ticket, db, d, func([]*changes.Life) *opened { return o }, o.who.Subjects()...)
 	return o, nil

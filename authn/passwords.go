@@ -182,7 +182,8 @@ func (s SetPassword) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.St
 func (s SetPassword) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // Set stores the password and writes to the installation's audit log, since a user
-// belongs to no one account. db must not be a transaction.
+// belongs to no one account. The user's tokens end with it; sessions are ended by
+// RevokeOthers or RevokeAll of package sessions. db must not be a transaction.
 //
 // It returns tenancy.ErrNoUser, ErrWeakPassword, and tenancy.ErrInvalid when the
 // actor is missing or the reason is no text.
@@ -203,6 +204,9 @@ func (p *Passwords) Set(ctx context.Context, db bun.IDB, s SetPassword) error {
 		return err
 	}
 	return tx.Join(ctx, db, func(db bun.IDB) error {
+		if err := p.accounts.Changed(ctx, db, user.ID.Subject()); err != nil { // its tokens end
+			return err
+		}
 		if err := p.replace(ctx, db, user.ID, hash); err != nil {
 			return err
 		}

@@ -38,9 +38,9 @@ func TestRemembered_AKeyThatIsKnownAsksNothing(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		read := h.remember(t, authn.Config{})
 		ada := h.register(t, "ada@example.com")
-		key, dead, orphan := h.issue(t, ada), h.issue(t, ada), authn.Issued{}
+		key, dead := h.issue(t, ada), h.issue(t, ada)
 		bob := h.join(t, ada, "bob@example.com", developer)
-		orphan = h.make(t, authn.Issue{Account: ada.Account.ID, Actor: userOf(bob)})
+		orphan := h.make(t, authn.Issue{Account: ada.Account.ID, Actor: userOf(bob)})
 		h.remove(t, ada, bob)
 		if _, err := h.keys.Revoke(t.Context(), h.db, authn.Revoke{Account: ada.Account.ID, Key: dead.Key.ID, Actor: operator}); err != nil {
 			t.Fatal(err)

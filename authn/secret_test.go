@@ -167,12 +167,17 @@ func TestM9_Rotate_ADemotionThatCameFirstCounts(t *testing.T) {
 				t.Fatal(err)
 			}
 			waits := asks{what: sign, seen: make(chan struct{}, 1)}
+			writes := asks{what: "authn_key_secrets", seen: make(chan struct{}, 1)}
 			done := make(chan error, 1)
 			go func() {
-				_, err := h.keys.Rotate(t.Context(), other.WithQueryHook(waits), authn.Rotate{Account: ada.Account.ID, Key: c.key.Key.ID, Actor: userOf(bob)})
+				_, err := h.keys.Rotate(t.Context(), other.WithQueryHook(waits).WithQueryHook(writes), authn.Rotate{Account: ada.Account.ID, Key: c.key.Key.ID, Actor: userOf(bob)})
 				done <- err
 			}()
-			<-waits.seen
+			select {
+			case <-waits.seen:
+			case <-writes.seen:
+				t.Fatalf("%s: it did not wait", what)
+			}
 			if err := tx.Commit(); err != nil {
 				t.Fatal(err)
 			}

@@ -35,7 +35,7 @@ func (k *Keys) Verify(ctx context.Context, db bun.IDB, presented string, need te
 	if err != nil {
 		return nil, err
 	}
-	return k.accounts.EnterSeen(ctx, db, who, need, now)
+	return k.accounts.EnterSeen(ctx, db, &who, need, now)
 }
 
 // Authenticate implements Authenticator for bearer tokens. One that does not begin
@@ -155,14 +155,11 @@ func (k *Keys) find(ctx context.Context, db bun.IDB, now changes.Instant, d dige
 		return nil, ErrBadCredential
 	}
 	row := rows[found]
-	o, plan, err := k.open(row, id, func(who Principal) (Principal, tenancy.Plan, error) {
+	o, err := k.open(row, id, func(who Principal) (Principal, tenancy.Plan, error) {
 		return k.accounts.Know(ticket, now.Time, db, who, row.Found)
 	})
 	if err != nil {
 		return nil, err
-	}
-	if days, limited := plan.Limit(LimitKeyDays); limited {
-		o.ends = earlier(o.ends, endOf(row.SecretCreatedAt, days))
 	}
 	if row.Pepper != k.ring.current && o.refusal == nil && tx.Owns(db) {
 		k.repepper(ctx, db, o.key, row.Hash, text)
@@ -172,7 +169,7 @@ func (k *Keys) find(ctx context.Context, db bun.IDB, now changes.Instant, d dige
 }
 
 // open reads what the row of a secret gives its holder.
-func (k *Keys) open(r presentedRow, id KeyID, know func(Principal) (Principal, tenancy.Plan, error)) (*opened, tenancy.Plan, error) {
+func (k *Keys) open(r presentedRow, id KeyID, know func(Principal) (Principal, tenancy.Plan, error)) (*opened, error) {
 	o := &opened{
 		who:  Principal{Account: r.Account, Actor: tenancy.Actor{Kind: tenancy.ActorKey, ID: string(id)}, Env: r.Env},
 		key:  useOf{account: r.Account, key: id, secret: r.Secret},
@@ -180,13 +177,13 @@ func (k *Keys) open(r presentedRow, id KeyID, know func(Principal) (Principal, t
 	}
 	delegation := tenancy.Delegation{User: r.Maker}
 	if err := cmp.Or(unmarshal(r.Scopes, &delegation.Scopes), unmarshal(r.Addresses, &o.addresses)); err != nil {
-		return nil, tenancy.Plan{}, fmt.Errorf("key %s: %w", id, err)
+		return nil, fmt.Errorf("key %s: %w", id, err)
 	}
 	o.who.Delegation = &delegation
 	if r.May != "" {
 		var ok bool
 		if o.who.May, ok = tenancy.ParseCapability(r.May); !ok {
-			return nil, tenancy.Plan{}, fmt.Errorf("key %s: a capability %q is not known", id, r.May)
+			return nil, fmt.Errorf("key %s: a capability %q is not known", id, r.May)
 		}
 	}
 	switch {
@@ -199,8 +196,16 @@ func (k *Keys) open(r presentedRow, id KeyID, know func(Principal) (Principal, t
 		plan tenancy.Plan
 		err  error
 	)
-	o.who, plan, err = know(o.who)
-	return o, plan, err
+	if o.who, plan, err = know(o.who); err != nil {
+		return nil, err
+	}
+	if days, limited := plan.Limit(LimitKeyDays); limited {
+		o.ends = earlier(o.ends, endOf(r.SecretCreatedAt, days))
+	}
+	if !o.ends.IsZero() || len(o.addresses) > 0 {
+		o.who.Bounds = &tenancy.Bounds{ExpiresAt: o.ends, Addresses: o.addresses}
+	}
+	return o, nil
 }
 
 // unmarshal reads a list that most keys leave empty.

@@ -73,7 +73,7 @@ func room(ctx context.Context, db bun.IDB, id AccountID, name string, adding int
 	if err != nil {
 		return err
 	}
-	plan := k.plan
+	plan := *k.plan
 	if plan.Slug == "" {
 		return ErrNoPlan
 	}

@@ -3,10 +3,12 @@ package tenancy
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"time"
 
 	"github.com/uptrace/bun"
 
+	"github.com/quitrent/quitrent/internal/cache"
 	"github.com/quitrent/quitrent/internal/changes"
 )
 
@@ -87,14 +89,14 @@ func (a *Accounts) Know(t changes.Ticket, at time.Time, db bun.IDB, who Principa
 	}
 	a.remember(t, db, k)
 	who.known = k
-	return who, k.plan, nil
+	return who, *k.plan, nil
 }
 
 // load reads an account of this package's own tables in one statement, its overrides
 // in its plan.
 func load(ctx context.Context, db bun.IDB, id AccountID) (*known, error) {
 	var row Found
-	at := time.Now()
+	at := changes.Now().Time
 	err := beside(db.NewSelect().TableExpr("(SELECT 1 AS one) AS o"), "?", id).Scan(ctx, &row)
 	if err != nil {
 		return nil, err
@@ -111,21 +113,41 @@ func (f Found) known(at time.Time) (*known, error) {
 		account: *f.FoundAccount, epoch: f.FoundEpoch, readAt: at,
 		state: State{Status: f.FoundStatus, TrialEndsAt: utc(f.FoundTrialEnds), GraceEndsAt: utc(f.FoundGraceEnds), PaidUntil: utc(f.FoundPaidUntil)},
 	}
-	if f.FoundPlan == nil {
-		return k, nil // Check refuses an account without a plan
-	}
+	own := f.FoundOwnLimits != "{}" || f.FoundOwnFlags != "{}"
 	var err error
-	k.plan, err = planRow{
-		Slug: *f.FoundPlan, Name: f.FoundName, Active: f.FoundActive, Prices: f.FoundPrices, MonthlyCredits: f.FoundCredits,
-		TrialDays: f.FoundTrialDays, Rate: f.FoundRate, Burst: f.FoundBurst, Limits: f.FoundLimits, Flags: f.FoundFlags,
-	}.plan()
-	if err != nil {
-		return nil, err
+	if k.plan, err = f.plan(own); err != nil || !own || f.FoundPlan == nil {
+		return k, err
 	}
-	own, err := parseOverrides(f.FoundOwnLimits, f.FoundOwnFlags)
+	overrides, err := parseOverrides(f.FoundOwnLimits, f.FoundOwnFlags)
 	if err != nil {
 		return nil, fmt.Errorf("account %s: %w", k.account, err)
 	}
-	own.apply(&k.plan)
+	overrides.apply(k.plan)
 	return k, nil
+}
+
+// noPlan is that of an account whose plan is not there: Check refuses it.
+var noPlan = &Plan{}
+
+// plans are those that were read, by their row: accounts share theirs, in memory as in
+// the table.
+var plans = cache.New[planRow, *Plan](1<<10, func(r planRow) uint64 { return maphash.Comparable(hashSeed, r) }, nil)
+
+// plan is the account's, one of its own where it will be changed.
+func (f Found) plan(own bool) (*Plan, error) {
+	if f.FoundPlan == nil {
+		return noPlan, nil
+	}
+	row := planRow{
+		Slug: *f.FoundPlan, Name: f.FoundName, Active: f.FoundActive, Prices: f.FoundPrices, MonthlyCredits: f.FoundCredits,
+		TrialDays: f.FoundTrialDays, Rate: f.FoundRate, Burst: f.FoundBurst, Limits: f.FoundLimits, Flags: f.FoundFlags,
+	}
+	if p, ok := plans.Get(row); ok && !own {
+		return p, nil
+	}
+	p, err := row.plan()
+	if err == nil && !own {
+		plans.Put(row, &p)
+	}
+	return &p, err
 }

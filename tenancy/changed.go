@@ -54,3 +54,13 @@ func (a *Accounts) Epoch(ctx context.Context, db bun.IDB, of Subject) (int64, er
 	a.memory.epochs.Keep(ticket, db, of, func([]*changes.Life) int64 { return version }, string(of))
 	return version, nil
 }
+
+// LockEpoch is Epoch in the caller's transaction, from the database, and keeps every
+// change of the subject waiting until that ends: for what must not be made after
+// something has ended what it is made of.
+func (a *Accounts) LockEpoch(ctx context.Context, db bun.IDB, of Subject) (int64, error) {
+	var version int64
+	err := db.NewRaw(`INSERT INTO tenancy_changes (subject, version, recent) VALUES (?, 0, FALSE)
+		ON CONFLICT (subject) DO UPDATE SET version = tenancy_changes.version RETURNING version`, of).Scan(ctx, &version)
+	return version, err
+}

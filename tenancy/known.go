@@ -14,7 +14,7 @@ import (
 type known struct {
 	account AccountID
 	state   State
-	plan    Plan
+	plan    *Plan // shared by all that are on it
 	epoch   int64
 	readAt  time.Time
 	lives   []*changes.Life // nil: it was read for one question
@@ -81,9 +81,9 @@ func (a *Accounts) read(ctx context.Context, db bun.IDB, id AccountID) (*known, 
 	if a.cfg.Loader == nil {
 		return load(ctx, db, id)
 	}
-	k := &known{account: id, readAt: time.Now()}
-	var err error
-	k.state, k.plan, err = a.cfg.Loader(ctx, db, id)
+	k := &known{account: id, readAt: changes.Now().Time}
+	state, plan, err := a.cfg.Loader(ctx, db, id)
+	k.state, k.plan = state, &plan
 	return k, err
 }
 

@@ -48,7 +48,7 @@ type Delegation struct {
 	Scopes []Permission
 }
 
-// AllScopes, as a scope, is everything that the user may do.
+// AllScopes is, as a scope, everything that the user may do.
 const AllScopes Permission = "*"
 
 // EnterAs is Enter for whom a credential belongs to.
@@ -56,40 +56,52 @@ const AllScopes Permission = "*"
 // It returns what Enter returns, and ErrForbidden when need is more than the
 // principal may.
 func (a *Accounts) EnterAs(ctx context.Context, db bun.IDB, who Principal, need Capability) (context.Context, error) {
-	return a.EnterSeen(ctx, db, who, need, changes.Now())
+	e := &entered{Context: ctx}
+	if err := a.validate(ctx, db, &who, need, changes.Now(), &e.entry); err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
 // Validate is EnterAs without a context: for what stands in front of a transport of
 // its own, and for a question about an account that nothing is done in. An observer of
 // ctx learns of it (see Observe).
 func (a *Accounts) Validate(ctx context.Context, db bun.IDB, who Principal, need Capability) (Scope, error) {
-	return a.ValidateSeen(ctx, db, who, need, changes.Now())
-}
-
-// EnterSeen and ValidateSeen are for package authn, which has just read the clock: that
-// is a tenth of a request.
-func (a *Accounts) EnterSeen(ctx context.Context, db bun.IDB, who Principal, need Capability, now changes.Instant) (context.Context, error) {
-	e := &entered{Context: ctx}
-	if err := a.validate(ctx, db, &who, need, now, &e.entry); err != nil {
-		return nil, err
-	}
-	return e, nil
-}
-
-// ValidateSeen: see EnterSeen.
-func (a *Accounts) ValidateSeen(ctx context.Context, db bun.IDB, who Principal, need Capability, now changes.Instant) (Scope, error) {
 	var e entry
-	if err := a.validate(ctx, db, &who, need, now, &e); err != nil {
+	if err := a.validate(ctx, db, &who, need, changes.Now(), &e); err != nil {
 		return Scope{}, err
 	}
 	return e.scope(), nil
 }
 
+// EnterSeen is EnterAs for package authn, which has read the clock and has found who in
+// its memory then, or in the database since: neither is done twice in one request.
+func (a *Accounts) EnterSeen(ctx context.Context, db bun.IDB, who *Principal, need Capability, now changes.Instant) (context.Context, error) {
+	e := &entered{Context: ctx}
+	if err := a.seen(ctx, db, who, need, now, &e.entry); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// ValidateSeen is Validate as EnterSeen is EnterAs.
+func (a *Accounts) ValidateSeen(ctx context.Context, db bun.IDB, who *Principal, need Capability, now changes.Instant) (Scope, error) {
+	var e entry
+	if err := a.seen(ctx, db, who, need, now, &e); err != nil {
+		return Scope{}, err
+	}
+	return e.scope(), nil
+}
+
+func (a *Accounts) seen(ctx context.Context, db bun.IDB, who *Principal, need Capability, now changes.Instant, e *entry) error {
+	if k := who.known; k != nil && k.lives != nil && k.account == who.Account {
+		return a.check(ctx, who, k, need, now, e)
+	}
+	return a.validate(ctx, db, who, need, now, e)
+}
+
 // validate fills e where nothing is wrong.
 func (a *Accounts) validate(ctx context.Context, db bun.IDB, who *Principal, need Capability, now changes.Instant, e *entry) error {
-	if need == 0 {
-		need = Use
-	}
 	if err := who.Actor.validate(); err != nil {
 		return err
 	}
@@ -97,11 +109,19 @@ func (a *Accounts) validate(ctx context.Context, db bun.IDB, who *Principal, nee
 	if err != nil {
 		return err
 	}
+	return a.check(ctx, who, k, need, now, e)
+}
+
+func (a *Accounts) check(ctx context.Context, who *Principal, k *known, need Capability, now changes.Instant, e *entry) error {
+	if need == 0 {
+		need = Use
+	}
 	at := now.Time
 	if !a.realClock {
 		at = a.cfg.Now()
 	}
-	if err = Check(k.state, k.plan, at, need); who.forbids(need) {
+	err := Check(k.state, *k.plan, at, need)
+	if who.forbids(need) {
 		err = ErrForbidden
 	}
 	recognise(ctx, who.Account, err == nil) // also who is refused: the credential was right

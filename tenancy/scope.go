@@ -71,7 +71,7 @@ func (e *entered) Value(key any) any {
 
 func (e *entry) scope() Scope {
 	return Scope{
-		Account: e.known.account, State: e.known.state, Plan: e.known.plan, Actor: e.actor, Capability: e.need,
+		Account: e.known.account, State: e.known.state, Plan: *e.known.plan, Actor: e.actor, Capability: e.need,
 		Delegation: e.delegation, Bounds: e.bounds, Env: e.env, Epoch: e.known.epoch,
 	}
 }
@@ -120,7 +120,7 @@ func (a *Accounts) Load(ctx context.Context, db bun.IDB, id AccountID) (State, P
 	if err != nil {
 		return State{}, Plan{}, err
 	}
-	return k.state, k.plan, nil
+	return k.state, *k.plan, nil
 }
 
 // WrapTx is a transaction that the host began with another tool (database/sql,

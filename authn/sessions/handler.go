@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -133,6 +134,10 @@ func (s *Sessions) signIn(w http.ResponseWriter, r *http.Request, db *bun.DB, pa
 		return err
 	}
 	addr := clientaddr.Of(r, s.cfg.TrustedProxies)
+	epoch, err := s.epochOf(r.Context(), db, body.Email)
+	if err != nil {
+		return err
+	}
 	user, err := passwords.SignIn(r.Context(), db, authn.SignIn{Email: body.Email, Password: body.Password, Addr: addr})
 	if err == nil {
 		err = recognised(r, user.ID)
@@ -144,16 +149,19 @@ func (s *Sessions) signIn(w http.ResponseWriter, r *http.Request, db *bun.DB, pa
 	if err != nil {
 		return err
 	}
-	start := Start{User: user.ID, Account: body.Account, Addr: addr, UserAgent: r.UserAgent()}
+	start := Start{User: user.ID, Account: body.Account, Addr: addr, UserAgent: r.UserAgent(), Epoch: &epoch}
 	var issued Issued
 	err = tx.Join(r.Context(), db, func(db bun.IDB) (err error) {
+		// The session comes first: what ends the old one changes the user too.
+		if issued, err = s.Start(r.Context(), db, start); err != nil {
+			return err
+		}
 		for _, old := range s.tokens(r) {
 			if err := s.End(r.Context(), db, End{Token: old}); err != nil {
 				return err
 			}
 		}
-		issued, err = s.Start(r.Context(), db, start)
-		return err
+		return nil
 	})
 	if err != nil {
 		return err
@@ -161,6 +169,20 @@ func (s *Sessions) signIn(w http.ResponseWriter, r *http.Request, db *bun.DB, pa
 	s.SetCookie(w, r, issued)
 	problem.JSON(w, http.StatusCreated, welcome{issued.Session, user, accounts})
 	return nil
+}
+
+// epochOf is that of whoever has the address, read in a transaction, where nothing is
+// answered from memory. Nobody's costs as much.
+func (s *Sessions) epochOf(ctx context.Context, db *bun.DB, email string) (epoch int64, err error) {
+	user, err := s.accounts.UserByEmail(ctx, db, email)
+	if err != nil && !errors.Is(err, tenancy.ErrNoUser) {
+		return 0, err
+	}
+	err = tx.Join(ctx, db, func(db bun.IDB) (err error) {
+		epoch, err = s.accounts.Epoch(ctx, db, user.ID.Subject())
+		return err
+	})
+	return epoch, err
 }
 
 func (s *Sessions) signOut(w http.ResponseWriter, r *http.Request, db *bun.DB) error {

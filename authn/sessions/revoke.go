@@ -88,6 +88,10 @@ func (s *Sessions) RevokeAll(ctx context.Context, db bun.IDB, r RevokeAll) (int,
 // AfterReset ends all sessions of a person who has set a new password by mail, in the
 // transaction of that: it is for the hooks of package emails.
 func (s *Sessions) AfterReset(ctx context.Context, db bun.IDB, user tenancy.UserID) error {
+	// Also where there is none: one may be about to begin with the old password.
+	if err := s.accounts.Changed(ctx, db, user.Subject()); err != nil {
+		return err
+	}
 	_, err := s.RevokeAll(ctx, db, RevokeAll{User: user, Actor: person(user), Reason: "the password was reset"})
 	return err
 }

@@ -119,7 +119,7 @@ func Write(w http.ResponseWriter, r *http.Request, err error) {
 		slog.ErrorContext(r.Context(), "quitrent: request failed", "method", r.Method, "path", r.URL.Path, "code", code, "err", err)
 	}
 	var body []byte
-	if ready, ok := err.(Prebuilt); ok { //nolint:errorlint // not what it wraps: that says less
+	if ready, ok := err.(Prebuilt); ok { // not what it wraps: that says less
 		body = ready.ProblemBody()
 	}
 	if body == nil {
