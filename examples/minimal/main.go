@@ -43,6 +43,8 @@ func main() {
 		TrialDays: 14, MonthlyCredits: 2000, Rate: 5, Burst: 20,
 	})
 	check(err)
+	go accounts.Run(ctx, db) // lets a check be answered from memory
+	go keys.Run(ctx, db)     // notes when keys were last used
 
 	hello := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, "hello,", tenancy.From(r.Context()).Account)

@@ -92,6 +92,27 @@ func load(ctx context.Context, db bun.IDB, id tenancy.AccountID) (tenancy.State,
 	return state, tenancy.Plan{Slug: row.Tier, Active: true, Rate: row.PerSecond.Float64, Burst: int(row.AtOnce.Int64)}, nil
 }
 
+// change is how the back office changes a customer, and the only way: what load reads
+// may be remembered, so whatever changes it says so in the same transaction. Who
+// changes a tier says so for each of its customers.
+func change(ctx context.Context, db *bun.DB, accounts *tenancy.Accounts, id int64, edit func(c *customer)) error {
+	return db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		var c customer
+		err := tx.NewSelect().Model(&c).Where("id = ?", id).Scan(ctx)
+		if errors.Is(err, sql.ErrNoRows) {
+			return tenancy.ErrNoAccount
+		}
+		if err != nil {
+			return err
+		}
+		edit(&c)
+		if _, err := tx.NewUpdate().Model(&c).WherePK().Exec(ctx); err != nil {
+			return err
+		}
+		return accounts.Changed(ctx, tx, accountOf(id).Subject())
+	})
+}
+
 // welcome is what a new customer may spend.
 const welcome = 500
 

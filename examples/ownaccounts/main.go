@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -42,6 +43,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("ownaccounts", flag.ContinueOnError)
 	addr := flags.String("addr", "127.0.0.1:8081", "address to listen on; port 0 takes a free one")
 	file := flags.String("db", "ownaccounts.db", "the SQLite file; it is made if it is missing")
+	bar := flags.Int64("bar", 0, "bar the customer of this number, and exit")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -55,14 +57,18 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	if err := migrate(ctx, db); err != nil {
 		return fmt.Errorf("%s: %w", *file, err)
 	}
+	accounts := tenancy.New(tenancy.Config{Loader: load, LoaderAnnounces: true}) // see change
+	if *bar != 0 {
+		return change(ctx, db, accounts, *bar, func(c *customer) { c.Standing = "barred" })
+	}
 	ledger := credits.New(credits.Config{})
-	handler := routes(db, ledger, time.Now)
+	handler := routes(db, accounts, ledger, time.Now)
 
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", *addr)
 	if err != nil {
 		return err
 	}
-	_, token, err := add(ctx, db, ledger, customer{Company: "Babel & Sons", Standing: "good", Tier: "bureau"})
+	id, token, err := add(ctx, db, ledger, customer{Company: "Babel & Sons", Standing: "good", Tier: "bureau"})
 	if err != nil {
 		return err
 	}
@@ -71,21 +77,25 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 curl -i http://%[2]s/translations -H 'Authorization: Bearer %[3]s' -d '{"name": "greeting", "text": "good morning"}'
 curl -i http://%[2]s/translations -H 'Authorization: Bearer %[3]s'
 curl -i http://%[2]s/credits/entries -H 'Authorization: Bearer %[3]s'
-`, welcome, listener.Addr(), token)
+
+Bar it: this process learns of it within a second.
+
+go run -C examples/ownaccounts . -db %[4]q -bar %[5]d
+`, welcome, listener.Addr(), token, *file, id)
 
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second}
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
+	var background sync.WaitGroup
+	background.Go(func() { _ = accounts.Run(ctx, db) }) // reads what has changed, so that load is asked less often
+	background.Go(func() {
 		<-ctx.Done()
 		grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		_ = server.Shutdown(grace)
-	}()
+	})
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
-	<-stopped
+	background.Wait()
 	return nil
 }
 
@@ -99,8 +109,7 @@ func migrate(ctx context.Context, db *bun.DB) error {
 
 // routes is the service: a stranger's pace, who it is, whether that customer may,
 // the customer's own pace, and then the work.
-func routes(db *bun.DB, ledger *credits.Ledger, now func() time.Time) http.Handler {
-	accounts := tenancy.New(tenancy.Config{Loader: load, Now: now})
+func routes(db *bun.DB, accounts *tenancy.Accounts, ledger *credits.Ledger, now func() time.Time) http.Handler {
 	limiter := throttle.New(throttle.Config{Now: now})
 	guarded := func(need tenancy.Capability, h http.Handler) http.Handler {
 		return signIn(db)(accounts.Middleware(db, who, need)(limiter.Middleware(h)))

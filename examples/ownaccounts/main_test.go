@@ -14,7 +14,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,18 +31,24 @@ import (
 
 // agency is the service on a fresh database, with a clock that stands still.
 type agency struct {
-	t       *testing.T
-	db      *bun.DB
-	ledger  *credits.Ledger
-	clock   *tenancytest.Clock
-	handler http.Handler
+	t        *testing.T
+	db       *bun.DB
+	accounts *tenancy.Accounts
+	loads    atomic.Int64 // how often the agency's tables were asked
+	ledger   *credits.Ledger
+	clock    *tenancytest.Clock
+	handler  http.Handler
 }
 
 func newAgency(t *testing.T) *agency {
 	t.Helper()
 	a := &agency{t: t, db: tenancytest.SQLite(t, migrate), clock: tenancytest.NewClock(time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC))}
 	a.ledger = credits.New(credits.Config{Now: a.clock.Now})
-	a.handler = routes(a.db, a.ledger, a.clock.Now)
+	a.accounts = tenancy.New(tenancy.Config{Now: a.clock.Now, LoaderAnnounces: true, Loader: func(ctx context.Context, db bun.IDB, id tenancy.AccountID) (tenancy.State, tenancy.Plan, error) {
+		a.loads.Add(1)
+		return load(ctx, db, id)
+	}})
+	a.handler = routes(a.db, a.accounts, a.ledger, a.clock.Now)
 	return a
 }
 
@@ -64,13 +73,17 @@ func (a *agency) add(c customer) client {
 	return client{id, token}
 }
 
-// set changes the agency's own row, as its back office does.
-func (a *agency) set(c client, column, value string) {
+// set changes a customer as the back office does.
+func (a *agency) set(c client, edit func(*customer)) {
 	a.t.Helper()
-	if _, err := a.db.NewUpdate().Table("customers").Set("? = ?", bun.Ident(column), value).Where("id = ?", c.id).Exec(a.t.Context()); err != nil {
+	if err := change(a.t.Context(), a.db, a.accounts, c.id, edit); err != nil {
 		a.t.Fatal(err)
 	}
 }
+
+func standing(s string) func(*customer) { return func(c *customer) { c.Standing = s } }
+
+func tier(s string) func(*customer) { return func(c *customer) { c.Tier = s } }
 
 func (a *agency) call(c client, method, path, body string) *httptest.ResponseRecorder {
 	a.t.Helper()
@@ -130,14 +143,14 @@ func TestM2_TheHostsWordsDecideAndAnUnknownOneIsRefused(t *testing.T) {
 		{"Good", 403, 403, "account_status_unknown"},
 		{"active", 403, 403, "account_status_unknown"}, // the library's word is none of the agency's
 	} {
-		a.set(c, "standing", s.standing)
+		a.set(c, standing(s.standing))
 		want(t, s.standing, a.translate(c, "again", "good morning"), s.write, s.code)
 		if w := a.call(c, "GET", "/translations", ""); w.Code != s.read {
 			t.Errorf("%s reads: %d %s", s.standing, w.Code, w.Body)
 		}
 	}
-	a.set(c, "standing", "good")
-	a.set(c, "tier", "no such tier")
+	a.set(c, standing("good"))
+	a.set(c, tier("no such tier"))
 	want(t, "no tier", a.translate(c, "again", "good morning"), 403, "plan_inactive")
 }
 
@@ -145,13 +158,40 @@ func TestM6_ABarredCustomerIsRefusedAtOnce(t *testing.T) {
 	a := newAgency(t)
 	c, other := a.add(customer{}), a.add(customer{})
 	want(t, "before", a.translate(c, "one", "good morning"), 200, "")
-	a.set(c, "standing", "barred")
+	a.set(c, standing("barred"))
 	want(t, "barred", a.translate(c, "two", "good night"), 403, "account_suspended")
 	want(t, "barred, the credits", a.call(c, "GET", "/credits/balance", ""), 403, "account_suspended")
 	want(t, "another customer", a.translate(other, "two", "good night"), 200, "")
 	creditstest.RequireBalance(t, a.ledger, a.db, accountOf(c.id), welcome-2)
-	a.set(c, "standing", "good")
+	a.set(c, standing("good"))
 	want(t, "afterwards", a.translate(c, "two", "good night"), 200, "")
+}
+
+// While Run runs the agency's tables are not asked each time, and yet what the back
+// office does counts with the next request.
+func TestM6_ARememberedCustomerIsRefusedAtOnce(t *testing.T) {
+	a := newAgency(t)
+	c := a.add(customer{})
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = a.accounts.Run(ctx, a.db) })
+	defer running.Wait()
+	defer cancel()
+	list := func() *httptest.ResponseRecorder {
+		a.clock.Advance(time.Second) // so that nobody is too fast
+		return a.call(c, "GET", "/translations", "")
+	}
+	for asked := int64(-1); asked != a.loads.Load(); { // until it is remembered
+		asked = a.loads.Load()
+		want(t, "in good standing", list(), 200, "")
+	}
+	a.set(c, standing("barred"))
+	want(t, "barred", list(), 403, "account_suspended")
+	a.set(c, standing("good"))
+	want(t, "afterwards", list(), 200, "")
+	if err := change(ctx, a.db, a.accounts, c.id+1, standing("barred")); !errors.Is(err, tenancy.ErrNoAccount) {
+		t.Errorf("nobody: %v", err)
+	}
 }
 
 func TestM7_EachCustomerGoesAsFastAsItsTier(t *testing.T) {
@@ -175,7 +215,7 @@ func TestM7_EachCustomerGoesAsFastAsItsTier(t *testing.T) {
 		want(t, "a second later", a.call(slow, "GET", "/translations", ""), 200, "")
 	}
 	want(t, "the third", a.call(slow, "GET", "/translations", ""), 429, "rate_limited")
-	a.set(slow, "tier", "enterprise")
+	a.set(slow, tier("enterprise"))
 	if v := a.call(slow, "GET", "/translations", "").Header().Get("RateLimit-Policy"); v != `"account";q=200;w=4` {
 		t.Errorf("in the larger tier: %s", v)
 	}
@@ -322,6 +362,7 @@ func TestImports_ArePublic(t *testing.T) {
 func TestRun_ServesWhatItPrintsAndKeepsItsFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "odd? name.db")
 	line := regexp.MustCompile(`^curl -i (http://\S+/translations) -H 'Authorization: (Bearer \w+)' -d '(.*)'$`)
+	bar := regexp.MustCompile(`^go run -C examples/ownaccounts \. -db (".*") -bar (\d+)$`)
 	for i := range 2 {
 		ctx, cancel := context.WithCancel(t.Context())
 		out, in := io.Pipe()
@@ -331,32 +372,55 @@ func TestRun_ServesWhatItPrintsAndKeepsItsFile(t *testing.T) {
 			_ = in.CloseWithError(io.EOF)
 			ended <- err
 		}()
-		asked := false
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			m := line.FindStringSubmatch(lines.Text())
-			if asked = m != nil; !asked {
-				continue
+		var ask, barring []string
+		for lines := bufio.NewScanner(out); barring == nil && lines.Scan(); {
+			if m := line.FindStringSubmatch(lines.Text()); m != nil {
+				ask = m
 			}
-			go func() { _, _ = io.Copy(io.Discard, out) }()
-			r, err := http.NewRequestWithContext(ctx, "POST", m[1], strings.NewReader(m[3]))
+			barring = bar.FindStringSubmatch(lines.Text())
+		}
+		if ask == nil || barring == nil {
+			t.Fatalf("start %d ended with %v, printed %q and %q", i+1, <-ended, ask, barring)
+		}
+		post := func() (status int, body string) {
+			t.Helper()
+			r, err := http.NewRequestWithContext(ctx, "POST", ask[1], strings.NewReader(ask[3]))
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.Header.Set("Authorization", m[2])
+			r.Header.Set("Authorization", ask[2])
 			resp, err := http.DefaultClient.Do(r)
 			if err != nil {
 				t.Fatal(err)
 			}
 			b, err := io.ReadAll(resp.Body)
 			_ = resp.Body.Close()
-			if err != nil || resp.StatusCode != 200 || !strings.Contains(string(b), "GOOD MORNING") {
-				t.Errorf("%d %s, %v", resp.StatusCode, b, err)
+			if err != nil {
+				t.Fatal(err)
 			}
-			break
+			return resp.StatusCode, string(b)
+		}
+		if status, body := post(); status != 200 || !strings.Contains(body, "GOOD MORNING") {
+			t.Errorf("%d %s", status, body)
+		}
+		if name, err := strconv.Unquote(barring[1]); err != nil || name != file {
+			t.Errorf("the file is %s, %v", barring[1], err)
+		}
+		if err := run(ctx, io.Discard, []string{"-db", file, "-bar", barring[2]}); err != nil {
+			t.Error(err)
+		}
+		for deadline := time.Now().Add(time.Minute); ; { // the other process, as it were, learns of it
+			status, body := post()
+			if status == http.StatusForbidden {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("barred: %d %s", status, body)
+			}
 		}
 		cancel()
-		if err := <-ended; err != nil || !asked {
-			t.Errorf("start %d ended with %v, asked %v", i+1, err, asked)
+		if err := <-ended; err != nil {
+			t.Errorf("start %d ended with %v", i+1, err)
 		}
 	}
 	if _, err := os.Stat(file); err != nil {

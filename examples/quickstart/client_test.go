@@ -25,6 +25,15 @@ func person(email string) credential {
 	return func(r *http.Request) { r.SetBasicAuth(email, password) }
 }
 
+// session is what a browser sends after an answer that has signed it in.
+func session(a answer) credential {
+	return func(r *http.Request) {
+		for _, c := range (&http.Response{Header: a.header}).Cookies() {
+			r.AddCookie(c)
+		}
+	}
+}
+
 // answer is a response and its body.
 type answer struct {
 	status int
@@ -131,6 +140,26 @@ type signedUp struct {
 	Key         struct {
 		ID string `json:"id"`
 	} `json:"key"`
+}
+
+// signedIn says who has signed in.
+type signedIn struct {
+	Session struct {
+		ID      string `json:"id"`
+		Account string `json:"account"`
+	} `json:"session"`
+	User struct {
+		Email string `json:"email"`
+	} `json:"user"`
+	Accounts []struct{} `json:"accounts"`
+}
+
+// signIn signs somebody in as a browser does.
+func (s *server) signIn(email string) credential {
+	s.t.Helper()
+	a := s.post("/v1/session", nobody, `{"email": "`+email+`", "password": "`+password+`"}`)
+	read[signedIn](s.t, a, http.StatusCreated)
+	return session(a)
 }
 
 func (s *server) signUp(email string) customer {

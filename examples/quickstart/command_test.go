@@ -74,6 +74,9 @@ func TestCtrlC_AnswersWhatIsUnderWayAndKeepsTheData(t *testing.T) {
 	if left := s.balance(ada); left != 1980 {
 		t.Errorf("%d left after the restart", left)
 	}
+	if a := s.get("/v1/keys", ada.person); !strings.Contains(a.body, `"last_used_at"`) {
+		t.Errorf("what keys.Run had gathered: %s", a.body)
+	}
 	if a := s.post("/v1/ideas", ada.key, `{"count": 1}`); a.status != http.StatusOK {
 		t.Errorf("the key after the restart: %d %s", a.status, a.body)
 	}

@@ -1,4 +1,4 @@
-// Quickstart is the whole library on one page: sign up, authenticate, throttle,
+// Quickstart is the whole library on one page: sign up and in, authenticate, throttle,
 // spend credits, pay by bank transfer, on a real server and a SQLite file.
 //
 //	go run ./examples/quickstart
@@ -23,6 +23,8 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/authn"
+	"github.com/quitrent/quitrent/authn/sessions"
+	"github.com/quitrent/quitrent/authn/tokens"
 	"github.com/quitrent/quitrent/billing"
 	"github.com/quitrent/quitrent/credits"
 	"github.com/quitrent/quitrent/examples/catalogue"
@@ -83,16 +85,32 @@ func serve(ctx context.Context, db *bun.DB, addr, file string, ahead time.Durati
 	}
 
 	ledger := credits.New(credits.Config{
-		Now: now, Pay: `POST /v1/billing/transfers with {"plan": "starter"}, signed in with your password`,
+		Now: now, Pay: `POST /v1/billing/transfers with {"plan": "starter"}, signed in`,
 	})
 	accounts := tenancy.New(tenancy.Config{
 		Now: now, Deliver: logEvent, OnRegister: []tenancy.Hook{ledger.OnRegister},
+		RevocationBound: 10 * time.Second, // no other process: this one learns of its own changes at once
 	})
 	keys, err := authn.New(accounts, authn.Config{Now: now, Peppers: []authn.Pepper{pepper}})
 	if err != nil {
 		return err
 	}
 	passwords := authn.NewPasswords(accounts, authn.PasswordConfig{Now: now, SignUpAnswer: creditsOf(ledger)})
+	people, err := sessions.New(accounts, sessions.Config{Now: now, PlainHTTPOnLoopback: true}) // only here is there no TLS
+	if err != nil {
+		return err
+	}
+	signing, err := signingKey()
+	if err != nil {
+		return err
+	}
+	access, err := tokens.New(accounts, tokens.Config{
+		Now: now, Issuer: "quickstart", Audience: "quickstart", Keys: []tokens.Key{signing},
+		From: authn.NewGuard(accounts, authn.GuardConfig{}, keys, people), // what a token is made of
+	})
+	if err != nil {
+		return err
+	}
 	limiter := throttle.New(throttle.Config{Now: now})
 	subscriptions, err := billing.New(accounts, ledger, billing.Config{
 		Now: now, Bank: billing.Bank{Holder: "Quickstart Ltd", IBAN: "DE02 1203 0000 0000 2020 51", BIC: "BYLADEM1001"},
@@ -111,25 +129,38 @@ func serve(ctx context.Context, db *bun.DB, addr, file string, ahead time.Durati
 		Now: now, Lookups: slices.Concat(authn.Lookups(), billing.Lookups()),
 	})
 
-	// Which credential opens a route, and what the account must be able to do.
-	byKey := func(h http.Handler) http.Handler { return keys.Middleware(db, tenancy.Use)(limiter.Middleware(h)) }
-	byPassword := func(need tenancy.Capability, h http.Handler) http.Handler {
-		return passwords.Middleware(db, need)(limiter.Middleware(h))
+	// Which credentials open a route, and what the account must be able to do.
+	guarded := func(need tenancy.Capability, h http.Handler, by ...authn.Authenticator) http.Handler {
+		return authn.NewGuard(accounts, authn.GuardConfig{}, by...).Middleware(db, need)(limiter.Middleware(h))
 	}
-	byEither := func(h http.Handler) http.Handler {
-		return authn.NewGuard(accounts, authn.GuardConfig{}, keys, passwords).Middleware(db, tenancy.Read)(limiter.Middleware(h))
+	byAny := func(need tenancy.Capability, h http.Handler) http.Handler {
+		return guarded(need, h, keys, access, people, passwords)
+	}
+	byPerson := func(need tenancy.Capability, h http.Handler) http.Handler {
+		return guarded(need, h, people, passwords)
+	}
+	person := func(r *http.Request) (tenancy.Actor, error) { // who it is, for whichever account
+		actor, err := passwords.Person(db)(r)
+		if errors.Is(err, authn.ErrNoCredential) {
+			return people.Person(db)(r)
+		}
+		return actor, err
 	}
 	v1 := http.NewServeMux()
 	v1.Handle("/signup", passwords.SignUp(db, keys))
-	v1.Handle("POST /ideas", byKey(ideas(db, tables, ledger)))
-	v1.Handle("GET /accounts", accounts.Person(db, passwords.Person(db))) // which one to name in X-Account-ID
-	v1.Handle("/account", byEither(accounts.Handler(db)))
-	v1.Handle("/account/", byPassword(tenancy.SignIn|tenancy.Pay, accounts.Handler(db))) // members, closing
-	v1.Handle("/account/export", byPassword(tenancy.Export, keeper.Handler(db)))
-	v1.Handle("/credits/{list}", byEither(ledger.Handler(db)))
-	v1.Handle("/keys", byPassword(tenancy.SignIn, keys.Handler(db)))
-	v1.Handle("/keys/{id}", byPassword(tenancy.SignIn, keys.Handler(db)))
-	v1.Handle("/billing/{list}", byPassword(tenancy.Pay, subscriptions.Handler(db)))
+	for _, path := range []string{"/session", "/session/", "/sessions", "/sessions/"} {
+		v1.Handle(path, people.Handler(db, passwords))
+	}
+	v1.Handle("POST /token", access.Handler(db))
+	v1.Handle("POST /ideas", byAny(tenancy.Use, ideas(db, tables, ledger)))
+	v1.Handle("GET /accounts", accounts.Person(db, person)) // which one to name in X-Account-ID
+	v1.Handle("/account", byAny(tenancy.Read, accounts.Handler(db)))
+	v1.Handle("/account/", byPerson(tenancy.SignIn|tenancy.Pay, accounts.Handler(db))) // members, closing
+	v1.Handle("/account/export", byPerson(tenancy.Export, keeper.Handler(db)))
+	v1.Handle("/credits/{list}", byAny(tenancy.Read, ledger.Handler(db)))
+	v1.Handle("/keys", byPerson(tenancy.SignIn, keys.Handler(db)))
+	v1.Handle("/keys/", byPerson(tenancy.SignIn, keys.Handler(db)))
+	v1.Handle("/billing/{list}", byPerson(tenancy.Pay, subscriptions.Handler(db)))
 	desk := http.NewServeMux()
 	desk.Handle("/accounts/{account}", accounts.Operator(db, operator))
 	desk.Handle("/accounts/{account}/{verb}", accounts.Operator(db, operator))
@@ -139,9 +170,7 @@ func serve(ctx context.Context, db *bun.DB, addr, file string, ahead time.Durati
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", http.StripPrefix("/v1", v1))
 	mux.Handle("/operator/", http.StripPrefix("/operator", desk))
-	page := signUpPage(db, passwords, keys, ledger)
-	mux.Handle("GET /{$}", page)
-	mux.Handle("POST /{$}", page)
+	mux.Handle("/", site{db, accounts, passwords, people, keys, ledger, tables, limiter}.pages())
 
 	server := &http.Server{
 		Handler:           limiter.ByAddress(nil)(mux), // nil: no proxy stands before it
@@ -154,7 +183,9 @@ func serve(ctx context.Context, db *bun.DB, addr, file string, ahead time.Durati
 	printTour("http://"+listener.Addr().String(), token, file)
 
 	var background sync.WaitGroup
-	background.Go(func() { _ = accounts.Run(ctx, db) })
+	background.Go(func() { _ = accounts.Run(ctx, db) }) // what is remembered, and events
+	background.Go(func() { _ = keys.Run(ctx, db) })     // when keys were last used
+	background.Go(func() { _ = people.Run(ctx, db) })   // deletes what is over
 	background.Go(func() { _ = subscriptions.Run(ctx, db) })
 	background.Go(func() { _ = keeper.Run(ctx, db) }) // erases what was closed 30 days ago
 	background.Go(func() {

@@ -1,66 +1,92 @@
 package main
 
 import (
-	"context"
 	"embed"
 	"errors"
-	"fmt"
 	"html/template"
 	"net/http"
 
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/authn"
+	"github.com/quitrent/quitrent/authn/sessions"
 	"github.com/quitrent/quitrent/credits"
 	"github.com/quitrent/quitrent/tenancy"
+	"github.com/quitrent/quitrent/tenancy/owned"
+	"github.com/quitrent/quitrent/throttle"
 )
 
 //go:embed *.html
-var pages embed.FS
+var files embed.FS
 
-var templates = template.Must(template.ParseFS(pages, "*.html"))
+var templates = template.Must(template.ParseFS(files, "*.html"))
 
-// signUpPage is the sign-up for people: the form, and after it the account with its
-// key, shown once.
-func signUpPage(db *bun.DB, passwords *authn.Passwords, keys *authn.Keys, ledger *credits.Ledger) http.Handler {
-	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodPost {
-			render(w, http.StatusOK, "signup.html", map[string]any{})
-			return
-		}
-		r.Body = http.MaxBytesReader(w, r.Body, 1<<16)
-		if err := r.ParseForm(); err != nil {
-			tenancy.Refuse(w, r, fmt.Errorf("%w: the form cannot be read", tenancy.ErrInvalid))
-			return
-		}
-		if err := passwords.MaySignUp(r); err != nil {
-			tenancy.Refuse(w, r, err)
-			return
-		}
-		form := tenancy.Register{Name: r.PostFormValue("name"), Email: r.PostFormValue("email")}
-		var key authn.Issued
-		var balance credits.Balance
-		form.Then = func(ctx context.Context, tx bun.IDB, made tenancy.Registered) (err error) {
-			actor := tenancy.Actor{Kind: tenancy.ActorUser, ID: string(made.User.ID)}
-			if key, err = keys.Issue(ctx, tx, authn.Issue{Account: made.Account.ID, Name: authn.FirstKey, Actor: actor}); err != nil {
-				return err
+// site is the service for people: they sign up or in, and see what is theirs.
+type site struct {
+	db        *bun.DB
+	accounts  *tenancy.Accounts
+	passwords *authn.Passwords
+	people    *sessions.Sessions
+	keys      *authn.Keys
+	ledger    *credits.Ledger
+	tables    *owned.Tables
+	limiter   *throttle.Limiter
+}
+
+func (s site) pages() http.Handler {
+	signedIn := func(need tenancy.Capability, h http.HandlerFunc) http.Handler {
+		cfg := authn.GuardConfig{OnError: func(w http.ResponseWriter, r *http.Request, err error) {
+			if errors.Is(err, authn.ErrNoCredential) || errors.Is(err, authn.ErrBadCredential) {
+				http.Redirect(w, r, "/signin", http.StatusSeeOther)
+				return
 			}
-			balance, err = ledger.Balance(ctx, tx, made.Account.ID)
-			return err
-		}
-		made, err := passwords.Register(r.Context(), db, form, r.PostFormValue("password"))
-		switch {
-		case errors.Is(err, tenancy.ErrEmailTaken), errors.Is(err, tenancy.ErrInvalid), errors.Is(err, authn.ErrWeakPassword):
-			render(w, http.StatusUnprocessableEntity, "signup.html", map[string]any{"Problem": err, "Name": form.Name, "Email": form.Email})
-		case err != nil:
 			tenancy.Refuse(w, r, err)
-		default:
-			render(w, http.StatusCreated, "welcome.html", map[string]any{
-				"Account": made.Account, "Credits": balance.Spendable, "Key": key.Secret, "Host": r.Host,
-			})
-		}
-	})
-	return http.NewCrossOriginProtection().Handler(page) // no other site may post the form
+		}}
+		return authn.NewGuard(s.accounts, cfg, s.people).Middleware(s.db, need)(s.limiter.Middleware(h))
+	}
+	mux := http.NewServeMux()
+	show := func(pattern, name string) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, _ *http.Request) { render(w, http.StatusOK, name, map[string]any{}) })
+	}
+	show("GET /{$}", "signup.html")
+	mux.HandleFunc("POST /{$}", s.signUp)
+	show("GET /signin", "signin.html")
+	mux.HandleFunc("POST /signin", s.signIn)
+	mux.HandleFunc("POST /signout", s.signOut)
+	mux.Handle("GET /ideas", signedIn(tenancy.Read, s.ideas))
+	mayMint := s.accounts.Require(s.db, tenancy.PermKeysManage) // and who may: Issue does not ask
+	mux.Handle("POST /ideas/key", signedIn(tenancy.MintKeys, mayMint(http.HandlerFunc(s.newKey)).ServeHTTP))
+	return http.NewCrossOriginProtection().Handler(mux) // no other site may post the forms
+}
+
+// ideas lists what the account has bought, the last ones first.
+func (s site) ideas(w http.ResponseWriter, r *http.Request) {
+	scope := tenancy.From(r.Context())
+	var orders []order
+	balance, err := s.ledger.Balance(r.Context(), s.db, scope.Account)
+	if err == nil {
+		err = s.tables.For(r.Context(), s.db).NewSelect().Model(&orders).Order("entry DESC").Limit(10).Scan(r.Context())
+	}
+	if err != nil {
+		tenancy.Refuse(w, r, err)
+		return
+	}
+	data := map[string]any{"Scope": scope, "Credits": balance.Spendable, "Orders": orders}
+	if scope.State.Status == tenancy.StatusTrial {
+		data["TrialEnds"] = scope.State.TrialEndsAt.Format("2 January 2006")
+	}
+	render(w, http.StatusOK, "ideas.html", data)
+}
+
+// newKey makes an API key and shows it, this once.
+func (s site) newKey(w http.ResponseWriter, r *http.Request) {
+	scope := tenancy.From(r.Context())
+	key, err := s.keys.Issue(r.Context(), s.db, authn.Issue{Account: scope.Account, Name: "from the page", Actor: scope.Actor})
+	if err != nil {
+		tenancy.Refuse(w, r, err)
+		return
+	}
+	render(w, http.StatusCreated, "key.html", map[string]any{"Key": key.Secret, "Host": r.Host})
 }
 
 func render(w http.ResponseWriter, status int, name string, data any) {

@@ -95,7 +95,7 @@ func start(t *testing.T, file string, args ...string) *server {
 			}
 		}
 	})
-	const last = `-d '{"reason": "changed her mind"}'` + "\n"
+	const last = "-X DELETE $BASE/v1/session\n"
 	s.await("the lines to paste", func() bool { return strings.HasSuffix(s.out.String(), last) })
 	_, lines, found := strings.Cut(s.out.String(), "in order:\n")
 	if !found {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"database/sql"
 	"errors"
@@ -9,12 +10,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/sqlitedialect"
 	_ "modernc.org/sqlite" // the database driver is the host's choice
 
 	"github.com/quitrent/quitrent/authn"
+	"github.com/quitrent/quitrent/authn/tokens"
 	"github.com/quitrent/quitrent/billing"
 )
 
@@ -65,4 +68,11 @@ func pepper(file string) (authn.Pepper, error) {
 	}
 	secret, err := os.ReadFile(file)
 	return authn.Pepper{ID: "1", Secret: secret}, err
+}
+
+// signingKey is made anew at each start, and under a name of its own: access tokens
+// last some minutes, and whoever holds one asks for another. Several processes share one.
+func signingKey() (tokens.Key, error) {
+	_, private, err := ed25519.GenerateKey(nil)
+	return tokens.Key{ID: strings.ToLower(rand.Text()), Private: private}, err
 }

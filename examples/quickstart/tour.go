@@ -25,7 +25,7 @@ Sign up in a browser at {{.Base}}/ or paste these lines into a second terminal, 
 
 BASE={{.Base}}
 OPERATOR={{.Operator}}
-WHO={{.Email}}:correct-horse-battery
+JAR=$(mktemp)
 JSON='Content-Type: application/json'
 
 # 1. Sign up: 14 days, 2,000 credits, and an API key that is shown this once
@@ -37,30 +37,46 @@ curl -si $BASE/v1/ideas -H "Authorization: Bearer $KEY" -H "$JSON" -d '{"count":
 
 # 3. Too fast: 429 with Retry-After. Too much: 402 with the way to pay
 seq 60 | xargs -P 30 -I{} curl -s -o /dev/null -w '%{http_code}\n' $BASE/v1/ideas -H "Authorization: Bearer $KEY" -H "$JSON" -d '{"count": 1}' | sort | uniq -c
-sleep 2
+sleep 4
 curl -s -o /dev/null -w '%{http_code}\n' $BASE/v1/ideas -H "Authorization: Bearer $KEY" -H "$JSON" -d '{"count": 300}'
 curl -si $BASE/v1/ideas -H "Authorization: Bearer $KEY" -H "$JSON" -d '{"count": 300}'
 
-# 4. Pay by bank transfer, signed in with the password: a trial that is over may too
-REF=$(curl -s -u $WHO $BASE/v1/billing/transfers -H "$JSON" -d '{"plan": "starter"}' | tee /dev/stderr | sed -n 's/.*"reference":"\(RF[0-9]*\)".*/\1/p')
+# 4. Sign in, which leaves a cookie, and pay by bank transfer: a trial that is over may too
+curl -s -c $JAR $BASE/v1/session -H "$JSON" -d '{"email": "{{.Email}}", "password": "correct-horse-battery"}'
+REF=$(curl -s -b $JAR $BASE/v1/billing/transfers -H "$JSON" -d '{"plan": "starter"}' | tee /dev/stderr | sed -n 's/.*"reference":"\(RF[0-9]*\)".*/\1/p')
 curl -si $BASE/operator/transfers/$REF/confirm -H "Authorization: Bearer $KEY" -H "$JSON" -d '{"reason": "let me"}'
 curl -s $BASE/operator/transfers/$REF/confirm -H "Authorization: Bearer $OPERATOR" -H "$JSON" -d '{"reason": "seen on the statement"}'
 curl -s $BASE/operator/transfers/$REF/confirm -H "Authorization: Bearer $OPERATOR" -H "$JSON" -d '{"reason": "once more: nothing is granted twice"}'
 curl -s $BASE/v1/account -H "Authorization: Bearer $KEY"
 
-# 5. Suspend the account: its key is refused at once. Resume it
+# 5. Rotate the key, which names itself: for an hour the old secret works beside the new one
+NEW=$(curl -s -b $JAR $BASE/v1/keys/$(echo $KEY | cut -c9-20)/rotate -H "$JSON" -d '{"overlap_seconds": 3600}' | tee /dev/stderr | sed -n 's/.*"api_key":"\([^"]*\)".*/\1/p')
+curl -s $BASE/v1/credits/balance -H "Authorization: Bearer $KEY"
+curl -s $BASE/v1/credits/balance -H "Authorization: Bearer $NEW"
+
+# 6. A key that may only read: 403 when it would spend
+READER=$(curl -s -b $JAR $BASE/v1/keys -H "$JSON" -d '{"name": "dashboard", "may": "read"}' | tee /dev/stderr | sed -n 's/.*"api_key":"\([^"]*\)".*/\1/p')
+curl -s $BASE/v1/credits/balance -H "Authorization: Bearer $READER"
+curl -si $BASE/v1/ideas -H "Authorization: Bearer $READER" -H "$JSON" -d '{"count": 1}'
+
+# 7. An access token, for who is trusted with a minute and not with the key
+TOKEN=$(curl -s $BASE/v1/token -H "Authorization: Bearer $NEW" -H "$JSON" -d '{"expires_in": 60}' | tee /dev/stderr | sed -n 's/.*"access_token":"\([^"]*\)".*/\1/p')
+curl -si $BASE/v1/ideas -H "Authorization: Bearer $TOKEN" -H "$JSON" -d '{"count": 1}'
+
+# 8. Suspend the account: its key is refused at once. Resume it
 curl -s $BASE/operator/accounts/$ACCOUNT/suspend -H "Authorization: Bearer $OPERATOR" -H "$JSON" -d '{"reason": "to see it work"}'
 curl -si $BASE/v1/ideas -H "Authorization: Bearer $KEY" -H "$JSON" -d '{"count": 1}'
 curl -s $BASE/operator/accounts/$ACCOUNT/resume -H "Authorization: Bearer $OPERATOR" -H "$JSON" -d '{"reason": "seen"}'
 curl -si $BASE/v1/ideas -H "Authorization: Bearer $KEY" -H "$JSON" -d '{"count": 1}'
 
-# 6. The ledger
+# 9. The ledger
 curl -s "$BASE/v1/credits/entries?limit=5" -H "Authorization: Bearer $KEY"
 curl -s $BASE/v1/credits/balance -H "Authorization: Bearer $KEY"
 
-# 7. Leave: take everything along, close the account, and have it back within 30 days
-curl -s -o /dev/null -w '%{http_code} %{content_type}\n' -u $WHO $BASE/v1/account/export
-curl -s -u $WHO $BASE/v1/account/close -H "$JSON" -d '{"reason": "moving on"}'
+# 10. Leave: take everything along, close the account, and have it back within 30 days
+curl -s -o /dev/null -w '%{http_code} %{content_type}\n' -b $JAR $BASE/v1/account/export
+curl -s -b $JAR $BASE/v1/account/close -H "$JSON" -d '{"reason": "moving on"}'
 curl -si $BASE/v1/ideas -H "Authorization: Bearer $KEY" -H "$JSON" -d '{"count": 1}'
 curl -s $BASE/operator/accounts/$ACCOUNT/restore -H "Authorization: Bearer $OPERATOR" -H "$JSON" -d '{"reason": "changed her mind"}'
+curl -s -o /dev/null -w '%{http_code}\n' -b $JAR -c $JAR -X DELETE $BASE/v1/session
 `))

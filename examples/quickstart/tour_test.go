@@ -132,6 +132,9 @@ func TestM16_ThePrintedLinesWorkWhenPastedInOrder(t *testing.T) {
 	}
 
 	// 4
+	if in := parse[signedIn](t, tr.line()); in.Session.Account != made.Account.ID || in.User.Email == "" || len(in.Accounts) != 1 {
+		t.Errorf("signed in: %+v", in)
+	}
 	asked := parse[transfer](t, transcript{t, told}.line())
 	if asked.Status != "requested" || asked.Pay.Amount != "89.00 USD" || asked.Pay.IBAN == "" || asked.Pay.Holder == "" {
 		t.Errorf("asked for starter: %+v", asked)
@@ -147,6 +150,44 @@ func TestM16_ThePrintedLinesWorkWhenPastedInOrder(t *testing.T) {
 	}
 
 	// 5
+	type minted struct {
+		ID     string `json:"id"`
+		APIKey string `json:"api_key"`
+		May    string `json:"may"`
+	}
+	turned := parse[minted](t, transcript{t, told}.line())
+	if turned.ID != made.Key.ID || turned.APIKey == "" || turned.APIKey == made.APIKey {
+		t.Errorf("rotated: %+v", turned)
+	}
+	left += 1000
+	for _, which := range []string{"the old secret", "the new secret"} {
+		if b := parse[map[string]int64](t, tr.line()); b["spendable"] != left {
+			t.Errorf("%s reads %v, want %d", which, b, left)
+		}
+	}
+
+	// 6
+	if reader := parse[minted](t, transcript{t, told}.line()); reader.May != "read" || reader.ID == made.Key.ID {
+		t.Errorf("a key that reads: %+v", reader)
+	}
+	if b := parse[map[string]int64](t, tr.line()); b["spendable"] != left {
+		t.Errorf("it reads %v, want %d", b, left)
+	}
+	tr.response().want(t, "it spends", http.StatusForbidden, "forbidden")
+
+	// 7
+	token := parse[struct {
+		AccessToken string `json:"access_token"`
+		ExpiresIn   int64  `json:"expires_in"`
+	}](t, transcript{t, told}.line())
+	if token.ExpiresIn > 60 || strings.Count(token.AccessToken, ".") != 2 {
+		t.Errorf("a token: %+v", token)
+	}
+	if a := tr.response(); a.status != 200 || a.header.Get("Credits-Cost") != "5" {
+		t.Errorf("an idea by token: %+v", a)
+	}
+
+	// 8
 	if now := parse[account](t, tr.line()); now.Status != "suspended" {
 		t.Errorf("after the suspension: %+v", now)
 	}
@@ -158,17 +199,17 @@ func TestM16_ThePrintedLinesWorkWhenPastedInOrder(t *testing.T) {
 		t.Errorf("an idea after resuming: %+v", a)
 	}
 
-	// 6
-	left += 1000 - 5
+	// 9
+	left -= 5 + 5
 	ledger := parse[page](t, tr.line())
-	if len(ledger.Entries) != 5 || ledger.Entries[0].Amount != -5 || ledger.Entries[1].Number != paid.Entry || ledger.Entries[1].Amount != 1000 || ledger.Next == 0 {
+	if len(ledger.Entries) != 5 || ledger.Entries[0].Amount != -5 || ledger.Entries[1].Amount != -5 || ledger.Entries[2].Number != paid.Entry || ledger.Entries[2].Amount != 1000 || ledger.Next == 0 {
 		t.Errorf("the ledger: %+v", ledger)
 	}
 	if b := parse[map[string]int64](t, tr.line()); b["spendable"] != left || b["booked"] != left || b["held"] != 0 {
 		t.Errorf("the balance: %v, want %d", b, left)
 	}
 
-	// 7
+	// 10
 	if exported := tr.line(); exported != "200 application/zip" {
 		t.Errorf("the export: %s", exported)
 	}
@@ -178,6 +219,9 @@ func TestM16_ThePrintedLinesWorkWhenPastedInOrder(t *testing.T) {
 	tr.response().want(t, "a closed account's key", http.StatusNotFound, "no_account")
 	if now := parse[account](t, tr.line()); now.Status != "active" || now.Plan != "starter" {
 		t.Errorf("after restoring: %+v", now)
+	}
+	if status := tr.line(); status != "204" {
+		t.Errorf("signed out: %s", status)
 	}
 	for _, rest := range []*bufio.Reader{tr.in, told} {
 		if b, _ := io.ReadAll(rest); len(b) > 0 {

@@ -70,6 +70,50 @@ func TestM8_ATrialThatIsOverPaysByBankTransfer(t *testing.T) {
 	s.confirm(bearer(s.operator), "RF18539007547034").want(t, "another reference", http.StatusNotFound, "no_transfer")
 }
 
+func TestM12_WithTheTrialOverASessionSignsInAndPays(t *testing.T) {
+	file := newFile(t)
+	s := start(t, file)
+	ada := s.signUp("ada@example.com")
+	before := s.signIn("ada@example.com")
+	token := s.token(ada.key)
+	if a := s.post("/v1/ideas", before, `{"count": 1}`); a.status != 200 {
+		t.Errorf("the session buys: %d %s", a.status, a.body)
+	}
+	s.stop()
+
+	s = start(t, file, "-ahead", "360h") // fifteen days
+	s.get("/v1/account", before).want(t, "a session that was idle for a day", http.StatusUnauthorized, "invalid_credential")
+	s.get("/v1/account", token).want(t, "a token of then", http.StatusUnauthorized, "invalid_credential")
+	s.post("/v1/ideas", ada.key, `{"count": 1}`).want(t, "the key", http.StatusPaymentRequired, "trial_over")
+	person := s.signIn("ada@example.com")
+	s.post("/v1/ideas", person, `{"count": 1}`).want(t, "the session spends", http.StatusPaymentRequired, "trial_over")
+	s.post("/v1/token", person, `{}`).want(t, "a token that spends", http.StatusPaymentRequired, "trial_over")
+	if a := s.get("/ideas", person); a.status != 200 {
+		t.Errorf("the page: %d %s", a.status, a.body)
+	}
+	asked := read[transfer](t, s.post("/v1/billing/transfers", person, `{"plan": "starter"}`), http.StatusCreated)
+	s.post("/v1/billing/transfers", person, `{"plan": "growth"}`, "Sec-Fetch-Site", "cross-site").
+		want(t, "a page of another site pays", http.StatusForbidden, "cross_origin")
+	s.post("/v1/billing/transfers", ada.key, `{"plan": "growth"}`).want(t, "the key pays", http.StatusUnauthorized, "invalid_credential")
+	if a := s.confirm(bearer(s.operator), asked.Reference); a.status != 200 {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	for what, who := range map[string]credential{"the key": ada.key, "the session": person, "a token of it": s.token(person)} {
+		if a := s.post("/v1/ideas", who, `{"count": 1}`); a.status != 200 {
+			t.Errorf("%s, paid: %d %s", what, a.status, a.body)
+		}
+	}
+}
+
+// token is an access token made of a credential.
+func (s *server) token(of credential) credential {
+	s.t.Helper()
+	made := read[struct {
+		AccessToken string `json:"access_token"`
+	}](s.t, s.post("/v1/token", of, `{}`), http.StatusOK)
+	return bearer(made.AccessToken)
+}
+
 func TestM6_SuspendingAnAccountStopsItsKeyAtOnce(t *testing.T) {
 	s := start(t, newFile(t))
 	ada, eve := s.signUp("ada@example.com"), s.signUp("eve@example.com")
