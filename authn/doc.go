@@ -14,7 +14,7 @@
 //	mux.Handle("POST /signup", passwords.SignUp(db, keys))
 //	mux.Handle("/v1/", keys.Middleware(db, tenancy.Use)(api))
 //	mux.Handle("/keys", passwords.Middleware(db, tenancy.SignIn)(keys.Handler(db)))
-//	mux.Handle("/keys/{id}", passwords.Middleware(db, tenancy.SignIn)(keys.Handler(db)))
+//	mux.Handle("/keys/", passwords.Middleware(db, tenancy.SignIn)(keys.Handler(db)))
 //
 // A Guard takes any number of Authenticators, asked in order. A request carries
 // one credential: in Authorization, or a key in X-API-Key; two that differ are

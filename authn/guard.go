@@ -22,7 +22,8 @@ type GuardConfig struct {
 	// a request comes from, as throttle.ClientAddr says. Default: none.
 	TrustedProxies []netip.Prefix
 
-	// OnError writes refusals. Default: that of accounts.
+	// OnError writes refusals; tenancy.ProblemOf says what to write, for a page in HTML
+	// say. Default: that of accounts.
 	OnError func(w http.ResponseWriter, r *http.Request, err error)
 }
 
@@ -98,7 +99,7 @@ func (g *Guard) identify(ctx context.Context, db bun.IDB, c *Credential, now cha
 			return who, isKeys, err
 		}
 	}
-	return Principal{}, false, fmt.Errorf("%w: this takes another kind of credential", ErrBadCredential)
+	return Principal{}, false, fmt.Errorf("%w: this takes another kind of credential, or the whole of it", ErrBadCredential)
 }
 
 // Middleware is Enter for the credential that FromRequest finds, so that
@@ -153,9 +154,43 @@ func (g *Guard) challenge(h http.Header, err error) {
 		return
 	}
 	for _, a := range g.auth {
-		if c, ok := a.(Challenger); ok {
-			h.Add("WWW-Authenticate", c.Challenge())
+		c, ok := a.(Challenger)
+		if !ok {
+			continue
 		}
+		if line := c.Challenge(); !slices.Contains(h["Www-Authenticate"], line) { // keys and tokens say the same
+			h.Add("WWW-Authenticate", line)
+		}
+	}
+}
+
+// Identifier is an Authenticator that knows people apart from any account: Passwords,
+// and sessions.
+type Identifier interface {
+	// Identify finds whose c is. It returns ErrNoCredential when c is none of its kind.
+	Identify(ctx context.Context, db bun.IDB, c Credential) (tenancy.Actor, error)
+}
+
+// Person is the check of an endpoint for a person who has entered no account, and may
+// have none: tenancy's Accounts.Person, Public of package invitations, Handler of package
+// emails. It asks the authenticators that are Identifiers, in order, and returns
+// ErrNoCredential, ErrBadCredential and what they return.
+func (g *Guard) Person(db *bun.DB) tenancy.Authorizer {
+	return func(r *http.Request) (tenancy.Actor, error) {
+		c, err := g.FromRequest(r)
+		if err != nil {
+			return tenancy.Actor{}, err
+		}
+		for _, a := range g.auth {
+			i, ok := a.(Identifier)
+			if !ok {
+				continue
+			}
+			if who, err := i.Identify(r.Context(), db, c); !errors.Is(err, ErrNoCredential) {
+				return who, err
+			}
+		}
+		return tenancy.Actor{}, fmt.Errorf("%w: this is for people: sign in", ErrBadCredential)
 	}
 }
 

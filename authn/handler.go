@@ -34,7 +34,7 @@ import (
 //	GET    /keys/{id}           the key, with its secrets
 //	DELETE /keys/{id}           revokes it
 //	POST   /keys/{id}/rotate    {"overlap_seconds": 86400}: another secret, and how long the
-//	                            old ones go on; 201, with api_key this once
+//	                            old ones go on, {} not at all; 201, with api_key this once
 //	POST   /keys/{id}/take-over {}: the key acts on the rights of who asks
 //	DELETE /keys/{id}/secrets/{secret}  revokes one secret
 func (k *Keys) Handler(db *bun.DB) http.Handler {

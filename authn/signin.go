@@ -7,14 +7,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"net/netip"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/uptrace/bun"
 
-	"github.com/quitrent/quitrent/internal/clientaddr"
 	"github.com/quitrent/quitrent/internal/tx"
 	"github.com/quitrent/quitrent/tenancy"
 )
@@ -124,7 +122,7 @@ func (p *Passwords) upgrade(ctx context.Context, db bun.IDB, user tenancy.UserID
 // account or not to the one wanted, and tenancy.ErrWhichAccount for a user of
 // several who names none: these only once the password is right.
 func (p *Passwords) Authenticate(ctx context.Context, db bun.IDB, c Credential) (Principal, error) {
-	actor, err := p.person(ctx, db, c)
+	actor, err := p.Identify(ctx, db, c)
 	if err != nil {
 		return Principal{}, err
 	}
@@ -139,21 +137,11 @@ func (p *Passwords) Authenticate(ctx context.Context, db bun.IDB, c Credential) 
 // have none: tenancy's Accounts.Person, and Public of package invitations. It takes a
 // Basic credential and returns ErrNoCredential, ErrBadCredential and ErrTooManyAttempts.
 func (p *Passwords) Person(db *bun.DB) tenancy.Authorizer {
-	return func(r *http.Request) (tenancy.Actor, error) {
-		c, err := fromHeader(r.Header)
-		if err != nil {
-			return tenancy.Actor{}, err
-		}
-		c.Addr = clientaddr.Of(r, p.cfg.TrustedProxies)
-		actor, err := p.person(r.Context(), db, c)
-		if errors.Is(err, ErrNoCredential) {
-			err = fmt.Errorf("%w: sign in with an e-mail address and a password", ErrBadCredential)
-		}
-		return actor, err
-	}
+	return NewGuard(p.accounts, GuardConfig{TrustedProxies: p.cfg.TrustedProxies}, p).Person(db)
 }
 
-func (p *Passwords) person(ctx context.Context, db bun.IDB, c Credential) (tenancy.Actor, error) {
+// Identify implements Identifier for Basic credentials.
+func (p *Passwords) Identify(ctx context.Context, db bun.IDB, c Credential) (tenancy.Actor, error) {
 	if c.Scheme != schemeBasic {
 		return tenancy.Actor{}, ErrNoCredential
 	}

@@ -51,7 +51,7 @@ type Config struct {
 
 	// LoaderAnnounces says that the host calls Changed in every transaction that changes
 	// what the Loader reads, so that its answers may be remembered as long as nothing is
-	// announced. Otherwise it is asked each time.
+	// announced: a change of a plan or a tier for every account that has it. Otherwise it is asked each time.
 	LoaderAnnounces bool
 
 	// RevocationBound is how late this process may learn, while Run runs, that another

@@ -31,6 +31,7 @@ var hashSeed = maphash.MakeSeed()
 
 func newMemory(cfg Config) memory {
 	feed := changes.New("tenancy_changes", cfg.RevocationBound, 2*cfg.MaxCached)
+	feed.Share(string(planSubject("")))
 	return memory{
 		feed: feed,
 		accounts: changes.NewMemo[AccountID, *known](feed, cfg.MaxCached, func(id AccountID) uint64 {

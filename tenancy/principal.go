@@ -2,6 +2,7 @@ package tenancy
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -121,8 +122,8 @@ func (a *Accounts) check(ctx context.Context, who *Principal, k *known, need Cap
 		at = a.cfg.Now()
 	}
 	err := Check(k.state, *k.plan, at, need)
-	if who.forbids(need) {
-		err = ErrForbidden
+	if missing := who.forbids(need); missing != 0 {
+		err = fmt.Errorf("%w: it needs %s", ErrForbidden, missing)
 	}
 	recognise(ctx, who.Account, err == nil) // also who is refused: the credential was right
 	if err != nil {
@@ -132,6 +133,14 @@ func (a *Accounts) check(ctx context.Context, who *Principal, k *known, need Cap
 	return nil
 }
 
-func (p *Principal) forbids(need Capability) bool {
-	return p.Actor.Kind == ActorKey && need&^Use != 0 || p.May != 0 && need&^p.May != 0
+// forbids is what the principal may not enter for, of what is needed.
+func (p *Principal) forbids(need Capability) Capability {
+	var missing Capability
+	if p.Actor.Kind == ActorKey {
+		missing = need &^ Use
+	}
+	if p.May != 0 {
+		missing |= need &^ p.May
+	}
+	return missing
 }

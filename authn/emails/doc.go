@@ -11,11 +11,11 @@
 // ends those for a reset. Whatever is wrong with a token, the answer is ErrNoToken.
 //
 //	mails := emails.New(accounts, passwords, emails.Config{
-//		Notify: sendMail, // the host's: the text, the link, the mail server
-//		Keys:   keys,
-//		AfterReset: []emails.Hook{endSessions},
+//		Notify:     sendMail, // the host's: the text, the link, the mail server
+//		Keys:       keys,
+//		AfterReset: []emails.Hook{people.AfterReset}, // of package sessions
 //	})
-//	mux.Handle("POST /emails/", mails.Handler(db, passwords.Person(db)))
+//	mux.Handle("POST /emails/", mails.Handler(db, people.Person(db)))
 //
 // The link in the mail leads to a page of the host's that shows what Peek says, best
 // with the token behind a #, which browsers send to no server, and has a button that
@@ -29,8 +29,11 @@
 // invitation that is accepted verifies it too, and so does a reset. Require is for
 // routes that want it, tenancy's RequireVerified for everything else.
 //
-// To send the first mail after a sign-up, take the event:
+// To send the first mail after a sign-up, take the event, in the Config of accounts,
+// which are made before mails are:
 //
+//	var mails *emails.Emails
+//	…
 //	Deliver: func(ctx context.Context, e tenancy.Event) error {
 //		if who, err := tenancy.Decode[tenancy.AccountRegistered](e); err == nil {
 //			err = mails.SendVerification(ctx, db, emails.SendVerification{User: who.User})

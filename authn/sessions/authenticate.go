@@ -100,13 +100,16 @@ func (s *Sessions) Middleware(db *bun.DB, need tenancy.Capability) func(http.Han
 // session and returns authn.ErrNoCredential, authn.ErrBadCredential and
 // ErrCrossOrigin.
 func (s *Sessions) Person(db *bun.DB) tenancy.Authorizer {
-	return func(r *http.Request) (tenancy.Actor, error) {
-		in, _, err := s.present(r, db)
-		if err != nil {
-			return tenancy.Actor{}, err
-		}
-		return person(in.User), nil
+	return s.guard.Person(db)
+}
+
+// Identify implements authn.Identifier.
+func (s *Sessions) Identify(ctx context.Context, db bun.IDB, c authn.Credential) (tenancy.Actor, error) {
+	in, err := s.identify(ctx, db, c)
+	if err != nil {
+		return tenancy.Actor{}, err
 	}
+	return person(in.User), nil
 }
 
 // present is the open session that a request comes with, and its token.

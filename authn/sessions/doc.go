@@ -32,8 +32,9 @@
 // at once when it is revoked: by its person, one by one (Revoke, End) or all others
 // (RevokeOthers), and by an operator (RevokeAll). Each of these is written to the
 // installation's audit log, with ids alone, and recorded by tenancy.Accounts.Changed for
-// the user, in one transaction, which may be the host's. Nothing is cached here: a
-// revocation counts from its commit on, in every process.
+// the user, in one transaction, which may be the host's. While Run
+// of accounts runs, sessions are remembered like keys: a revocation counts at once in the
+// process that makes it, and within tenancy's Config.RevocationBound in every other.
 //
 // # A new token
 //

@@ -134,7 +134,7 @@ func TestPerson_NeedsNoAccount(t *testing.T) {
 			"a session":         {with(token), 200, `{"accounts":[]}`},
 			"a header":          {[]string{"Authorization", "Session " + string(token)}, 200, `{"accounts":[]}`},
 			"nothing":           {nil, 401, "missing_credential"},
-			"another kind":      {[]string{"Authorization", "Bearer x"}, 401, "this takes a session"},
+			"another kind":      {[]string{"Authorization", "Bearer x"}, 401, "this is for people"},
 			"garbage":           {with("garbage"), 401, "sign in"},
 			"two that differ":   {with(token, "Cookie", cookie+"=x"), 401, "two session cookies"},
 			"an odd account":    {with(token, "X-Account-ID", "a b"), 422, "invalid"},

@@ -139,13 +139,7 @@ func serve(ctx context.Context, db *bun.DB, addr, file string, ahead time.Durati
 	byPerson := func(need tenancy.Capability, h http.Handler) http.Handler {
 		return guarded(need, h, people, passwords)
 	}
-	person := func(r *http.Request) (tenancy.Actor, error) { // who it is, for whichever account
-		actor, err := passwords.Person(db)(r)
-		if errors.Is(err, authn.ErrNoCredential) {
-			return people.Person(db)(r)
-		}
-		return actor, err
-	}
+	person := authn.NewGuard(accounts, authn.GuardConfig{}, people, passwords).Person(db) // for whichever account
 	v1 := http.NewServeMux()
 	v1.Handle("/signup", passwords.SignUp(db, keys))
 	for _, path := range []string{"/session", "/session/", "/sessions", "/sessions/"} {

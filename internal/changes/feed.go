@@ -16,6 +16,7 @@ import (
 	"context"
 	"database/sql"
 	"hash/maphash"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,7 +29,7 @@ import (
 const (
 	// recentFor is how long a change stays among those that are read. A process that
 	// has not read for half of it forgets everything.
-	recentFor = 10 * time.Minute
+	recentFor = 3 * time.Minute
 	// ownFor is how long a process remembers nothing of what it is changing itself,
 	// unless it sees the change committed before: for not quite so long may a
 	// transaction last whose change counts at once in its own process.
@@ -71,7 +72,9 @@ type Feed struct {
 	// the first one stands still while the machine sleeps.
 	mono, wall atomic.Int64
 
-	lives *cache.Map[string, *Life]
+	lives  *cache.Map[string, *Life]
+	shared *cache.Map[string, *Life] // of subjects that much depends on
+	prefix string                    // of those
 
 	mu    sync.Mutex
 	round int64  // of the readings
@@ -108,11 +111,27 @@ func New(table string, bound time.Duration, most int) *Feed {
 	seed := maphash.MakeSeed()
 	f := &Feed{
 		table: table, bound: bound, base: time.Now(), asked: make(chan struct{}, 1),
-		lives: cache.New(most, func(s string) uint64 { return maphash.String(seed, s) }, func(l *Life) { l.over.Store(true) }),
-		first: 1, seen: map[string]sighting{}, own: map[string]own{},
+		lives:  cache.New(most, func(s string) uint64 { return maphash.String(seed, s) }, func(l *Life) { l.over.Store(true) }),
+		shared: cache.New(maxShared, func(s string) uint64 { return maphash.String(seed, s) }, func(l *Life) { l.over.Store(true) }),
+		first:  1, seen: map[string]sighting{}, own: map[string]own{},
 	}
 	f.now = func() moment { return f.moment(Now()) }
 	return f
+}
+
+// maxShared bounds the subjects that much depends on.
+const maxShared = 1 << 12
+
+// Share says that there are few subjects which begin with prefix, and that much depends
+// on each: the many others push none of them out.
+func (f *Feed) Share(prefix string) { f.prefix = prefix }
+
+// of is the map that a subject's life is in.
+func (f *Feed) of(subject string) *cache.Map[string, *Life] {
+	if f.prefix != "" && strings.HasPrefix(subject, f.prefix) {
+		return f.shared
+	}
+	return f.lives
 }
 
 // Instant is what the clock of the machine has just said. Nobody outside of this library
@@ -172,7 +191,7 @@ func (f *Feed) change(subject string, version int64) {
 		f.prune = 2*len(f.own) + 64
 	}
 	f.own[subject] = own{version: version, until: now + int64(ownFor)}
-	f.lives.Delete(subject)
+	f.of(subject).Delete(subject)
 }
 
 // letGo takes changes of this process for undone that were not committed in time.
@@ -217,10 +236,10 @@ func (f *Feed) keep(t Ticket, db bun.IDB, put func(lives []*Life), subjects ...s
 	}
 	lives := make([]*Life, len(subjects))
 	for i, s := range subjects {
-		l, ok := f.lives.Get(s)
+		l, ok := f.of(s).Get(s)
 		if !ok {
 			l = &Life{}
-			f.lives.Put(s, l)
+			f.of(s).Put(s, l)
 		}
 		lives[i] = l
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"strconv"
 	"testing"
 	"time"
 
@@ -456,4 +457,18 @@ func TestFeed_WhatIsPushedOutIsNotTrusted(t *testing.T) {
 	if alive != p.lives.Len() || alive > 64 {
 		t.Errorf("%d are trusted, of %d", alive, p.lives.Len())
 	}
+}
+
+// What much depends on is not pushed out by the many others.
+func TestShare_FewAreKeptApartFromMany(t *testing.T) {
+	p := newProcess(t)
+	p.lives = New("changes", bound, 0).lives // one a shard
+	p.Share("plan:")
+	p.keep(p.Begin(), "x", 1, "plan:a")
+	for i := range 1000 {
+		p.keep(p.Begin(), "y", i, "account:"+strconv.Itoa(i))
+	}
+	p.want("beside a thousand others", "x", 1)
+	p.read(row{"plan:a", 1})
+	p.want("when it changes", "x", 0)
 }

@@ -69,6 +69,7 @@ func (f *Feed) stop() {
 // this process is changing itself goes on.
 func (f *Feed) forget() {
 	f.lives.Clear()
+	f.shared.Clear()
 	clear(f.seen)
 	f.first = f.round + 1
 }
@@ -114,7 +115,7 @@ func (f *Feed) apply(rows []row, began moment) (old []row) {
 			continue
 		}
 		f.seen[r.Subject] = sighting{version: r.Version, round: f.round, at: now.mono}
-		f.lives.Delete(r.Subject)
+		f.of(r.Subject).Delete(r.Subject)
 		if f.own[r.Subject].version == r.Version {
 			delete(f.own, r.Subject)
 		}
@@ -122,7 +123,7 @@ func (f *Feed) apply(rows []row, began moment) (old []row) {
 	for subject := range f.seen {
 		if !there[subject] { // it is old, or the database is not the one that it was
 			delete(f.seen, subject)
-			f.lives.Delete(subject)
+			f.of(subject).Delete(subject)
 		}
 	}
 	f.letGo(now.mono)
