@@ -85,7 +85,11 @@ func TestM6_AKeyWithoutItsMakerIsOrphaned(t *testing.T) {
 		wantErr(t, "who does not know the secret", h.verify(t, wrong), authn.ErrBadCredential)
 
 		// Who comes back brings the keys back, as far as the new roles reach.
+		epoch := h.epoch(t, ada.Account.ID.Subject())
 		h.admit(t, ada, bob, viewer)
+		if got := h.epoch(t, ada.Account.ID.Subject()); got != epoch {
+			t.Errorf("a member more ends the account's tokens: epoch %d after %d", got, epoch)
+		}
 		wantErr(t, "its maker back", h.verify(t, key.Secret), nil)
 		wantErr(t, "its maker back as less", h.can(t, key.Secret, tenancy.PermBillingManage), tenancy.ErrForbidden)
 		h.remove(t, ada, bob)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -164,7 +165,9 @@ func (k *Keys) find(ctx context.Context, db bun.IDB, now changes.Instant, d dige
 	if row.Pepper != k.ring.current && o.refusal == nil && tx.Owns(db) {
 		k.repepper(ctx, db, o.key, row.Hash, text)
 	}
-	k.memory.opened.Keep(ticket, db, d, func([]*changes.Life) *opened { return o }, o.who.Subjects()...)
+	if !errors.Is(o.refusal, ErrOrphaned) { // the maker may come back, which is announced to nobody: it would end the account's tokens
+		k.memory.opened.Keep(ticket, db, d, func([]*changes.Life) *opened { return o }, o.who.Subjects()...)
+	}
 	return o, nil
 }
 

@@ -127,9 +127,6 @@ func (a *Accounts) AddMember(ctx context.Context, db bun.IDB, m AddMember) (Memb
 		if err := insertMember(ctx, db, out); err != nil {
 			return err
 		}
-		if err := a.Changed(ctx, db, m.Account.Subject()); err != nil { // it gives: to keys that had lost their maker
-			return err
-		}
 		line.At = out.CreatedAt
 		return Note(ctx, db, line, fact)
 	})

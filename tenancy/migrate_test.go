@@ -40,7 +40,7 @@ func useAll(t *testing.T, db *bun.DB, email string) {
 	}
 	want := tenancy.Scope{
 		Account: id, State: tenancy.State{Status: tenancy.StatusActive, TrialEndsAt: t0.AddDate(0, 0, 14)}, Plan: tenancytest.Plans()[1],
-		Actor: person, Capability: tenancy.Use, Epoch: 3,
+		Actor: person, Capability: tenancy.Use, Epoch: 2,
 	}
 	if d := cmp.Diff(want, tenancy.From(ctx)); d != "" {
 		t.Errorf("scope (-want +got):\n%s", d)
