@@ -232,7 +232,7 @@ func TestM9_AKeyOfTheServiceHoldsItsScopes(t *testing.T) {
 			wantErr(t, "more than a key can", err, tenancy.ErrForbidden)
 
 			_, err = h.keys.Rotate(t.Context(), h.db, authn.Rotate{Account: ada.Account.ID, Key: key.Key.ID, Actor: userOf(ada)})
-			wantErr(t, "the owner rotates it", err, tenancy.ErrForbidden)
+			wantErr(t, "the owner rotates it", err, nil)
 			taken, err := h.keys.TakeOver(t.Context(), h.db, authn.TakeOver{Account: ada.Account.ID, Key: key.Key.ID, Actor: userOf(ada)})
 			if err != nil || taken.Maker != ada.User.ID || taken.CreatedBy != actor {
 				t.Errorf("the owner takes it over: %+v, %v", taken, err)

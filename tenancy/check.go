@@ -42,8 +42,12 @@ func (c Capability) String() string {
 // MarshalText writes what String does.
 func (c Capability) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// UnmarshalText reads what ParseCapability does. ErrInvalid.
+// UnmarshalText reads what MarshalText writes: nothing is 0. ErrInvalid.
 func (c *Capability) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		*c = 0
+		return nil
+	}
 	got, ok := ParseCapability(string(text))
 	if !ok {
 		return fmt.Errorf("%w: a capability is one or more of %s", ErrInvalid, strings.Join(capabilityNames, "+"))
