@@ -65,8 +65,15 @@
 // Config.AfterReset ends the sessions, the keys that the user made are revoked in all
 // accounts (Config.Keys), and Config.FirstProof is for what only the host knows of. The
 // accounts themselves stay, and so do their other members: whom the stranger let in is
-// for the owner to look at, or for a FirstProof to remove. After a verification nothing
-// of the kind happens, since that takes the password too.
+// for the owner to look at, or for a FirstProof to remove.
+//
+// After a verification nothing of the kind happens, since that takes the password too,
+// and the stranger has no mail. It holds as long as nothing else signs in a user whose
+// address is not verified: somebody whom an identity provider lets in for the address
+// would be in the stranger's user, and would confirm it, password and keys and all, by
+// following the link. So tokens.VerifiedEmail refuses that user with
+// tenancy.ErrUnverified; a host that finds users by addresses in ways of its own does
+// too. Who is refused so comes in by a reset.
 //
 // # What is written
 //

@@ -13,13 +13,16 @@ import (
 // Verify shows that a user reads the mail of their address.
 type Verify struct {
 	Token Token
-	// User is who is signed in. The token must be this user's.
+	// User is who is signed in, by what only the user has: the password, or a session
+	// that began with it. The token must be this user's. Who was let in for the address
+	// alone, by an identity provider or a link, is not meant: see the package comment.
 	User tenancy.UserID
 }
 
 // Verify uses the token up and marks the address as verified, in the audit log too.
 // The user is signed in, so that whoever gets a mail because somebody else signed up
-// with their address gives nothing to that stranger by following the link.
+// with their address gives nothing to that stranger by following the link. Nothing
+// ends that the user has made: whoever has both the mail and the password is one person.
 //
 // It returns ErrNoToken.
 func (e *Emails) Verify(ctx context.Context, db bun.IDB, v Verify) (tenancy.User, error) {

@@ -34,7 +34,8 @@ type ExternalConfig struct {
 	// 8037; none that uses a shared secret. Default: RS256, PS256, ES256, EdDSA.
 	Algorithms []string
 	// Map finds whom the token is for and which account it acts for: see VerifiedEmail.
-	// An error is the answer.
+	// An error is the answer. One that finds a user by an address lets in none whose
+	// address is not verified here: anybody can have signed up with it.
 	Map func(ctx context.Context, db bun.IDB, c Claims) (authn.Principal, error)
 
 	// HTTPClient fetches the keys. Redirects are not followed. Default: one of its own.
@@ -237,8 +238,14 @@ func (c Claims) Text(name string) string {
 // a provider that is trusted with the address of each of your users: with one where
 // anybody can enter anybody's address, keep a table of subjects instead.
 //
-// It returns authn.ErrBadCredential where there is no such user, and as
-// tenancy.Accounts.AccountOf, tenancy.ErrNoAccount and tenancy.ErrWhichAccount.
+// The address must be verified here too (tenancy.User.VerifiedAt). Until then the user
+// may be a stranger's, who has signed up with it, with a password and keys that would go
+// on opening whatever the token's holder does there. A reset by mail ends those and
+// verifies the address: see package emails. Whoever makes users of a provider's tokens
+// calls tenancy's MarkVerified in the transaction of CreateUser.
+//
+// It returns authn.ErrBadCredential where there is no such user, tenancy.ErrUnverified,
+// and as tenancy.Accounts.AccountOf, tenancy.ErrNoAccount and tenancy.ErrWhichAccount.
 func VerifiedEmail(accounts *tenancy.Accounts) func(ctx context.Context, db bun.IDB, c Claims) (authn.Principal, error) {
 	return func(ctx context.Context, db bun.IDB, c Claims) (authn.Principal, error) {
 		if c.Members["email_verified"] != true {
@@ -247,6 +254,9 @@ func VerifiedEmail(accounts *tenancy.Accounts) func(ctx context.Context, db bun.
 		user, err := accounts.UserByEmail(ctx, db, c.Text("email"))
 		if errors.Is(err, tenancy.ErrNoUser) {
 			return authn.Principal{}, fmt.Errorf("%w: there is no user with its e-mail address", authn.ErrBadCredential)
+		}
+		if err == nil && user.VerifiedAt.IsZero() {
+			err = tenancy.ErrUnverified
 		}
 		if err != nil {
 			return authn.Principal{}, err

@@ -25,6 +25,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/authn"
+	"github.com/quitrent/quitrent/authn/emails"
 	"github.com/quitrent/quitrent/authn/tokens"
 	"github.com/quitrent/quitrent/internal/dbtest"
 	"github.com/quitrent/quitrent/tenancy"
@@ -153,6 +154,9 @@ func TestM12_ATokenOfAnIdentityProviderFindsItsUser(t *testing.T) {
 		if _, err := h.accounts.CreateUser(t.Context(), db, tenancy.CreateUser{Email: "eve@example.com", Name: "Eve"}); err != nil {
 			t.Fatal(err)
 		}
+		for _, email := range []string{"ada@example.com", "eve@example.com"} {
+			prove(t, db, h.accounts, email)
+		}
 		token := func(change map[string]any) string {
 			c := standard(t0)
 			maps.Copy(c, change)
@@ -176,6 +180,7 @@ func TestM12_ATokenOfAnIdentityProviderFindsItsUser(t *testing.T) {
 			"verified, in words":    {map[string]any{"email_verified": "true"}, "", authn.ErrBadCredential},
 			"nothing of it":         {map[string]any{"email_verified": nil}, "", authn.ErrBadCredential},
 			"nobody here":           {map[string]any{"email": "mallory@example.com"}, "", authn.ErrBadCredential},
+			"claimed and not shown": {map[string]any{"email": "bob@example.com"}, "", tenancy.ErrUnverified},
 			"no address":            {map[string]any{"email": nil}, "", authn.ErrBadCredential},
 			"many addresses":        {map[string]any{"email": []string{"ada@example.com"}}, "", authn.ErrBadCredential},
 			"a user of no account":  {map[string]any{"email": "eve@example.com"}, "", tenancy.ErrNoAccount},
@@ -559,4 +564,58 @@ func TestNewExternal_RefusesWhatCannotBeRight(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+}
+
+// prove has the owner of an address show that it is theirs.
+func prove(t *testing.T, db bun.IDB, accounts *tenancy.Accounts, email string) {
+	t.Helper()
+	user, err := accounts.UserByEmail(t.Context(), db, email)
+	if err == nil {
+		_, err = accounts.MarkVerified(t.Context(), db, tenancy.MarkVerified{User: user.ID, Email: email, Actor: tenancy.Actor{Kind: tenancy.ActorOperator, ID: "op"}})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// M12: whoever has signed up with somebody else's address waits in vain for them to come
+// in by an identity provider. They come in by a reset, and then nothing of the
+// stranger's opens anything.
+func TestM12_ATokenOfAnIdentityProviderLeadsIntoNoStrangersUser(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
+		h, p := newHouse(t, db), newProvider(t)
+		x := external(t, p, h.clock, func(c *tokens.ExternalConfig) { c.Map = tokens.VerifiedEmail(h.accounts) })
+		passwords := authn.NewPasswords(h.accounts, authn.PasswordConfig{Now: h.clock.Now})
+		squat, err := passwords.Register(t.Context(), db, tenancy.Register{Name: "Squat", Email: "victim@example.com"}, "tall green giraffes")
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := h.keys.Issue(t.Context(), db, authn.Issue{Account: squat.Account.ID, Name: "evil", Actor: userOf(squat), Scopes: []tenancy.Permission{"*"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		claims := standard(t0)
+		claims["email"] = "Victim@example.com"
+		token := bearer(by(signer("1"), "1", "EdDSA", claims))
+		guard := authn.NewGuard(h.accounts, authn.GuardConfig{}, h.keys, h.tokens, x)
+		_, err = guard.Check(t.Context(), db, token, tenancy.SignIn)
+		wantErr(t, "into the stranger's user", err, tenancy.ErrUnverified)
+
+		mails := emails.New(h.accounts, passwords, emails.Config{Now: h.clock.Now, Keys: h.keys})
+		reset, err := mails.IssueReset(t.Context(), db, emails.IssueReset{Email: "victim@example.com"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := mails.Reset(t.Context(), db, emails.Reset{Token: reset.Token, Password: "short blue elephants"}); err != nil {
+			t.Fatal(err)
+		}
+		s, err := guard.Check(t.Context(), db, token, tenancy.SignIn)
+		if err != nil || s.Actor != userOf(squat) {
+			t.Errorf("after the reset: %+v, %v", s.Actor, err)
+		}
+		_, err = passwords.SignIn(t.Context(), db, authn.SignIn{Email: "victim@example.com", Password: "tall green giraffes"})
+		wantErr(t, "the stranger's password", err, authn.ErrBadCredential)
+		_, err = h.keys.Verify(t.Context(), db, key.Secret, 0)
+		wantErr(t, "the stranger's key", err, authn.ErrBadCredential)
+	}, authn.Migrate)
 }
