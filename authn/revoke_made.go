@@ -10,7 +10,7 @@ import (
 	"github.com/quitrent/quitrent/tenancy"
 )
 
-// RevokeMadeBy ends every API key that a user made.
+// RevokeMadeBy ends every API key that a user made or has taken over.
 type RevokeMadeBy struct {
 	User  tenancy.UserID
 	Actor tenancy.Actor
@@ -18,9 +18,10 @@ type RevokeMadeBy struct {
 	Reason string
 }
 
-// RevokeMadeBy ends the live keys that a user made, in all accounts, also those the
-// user has left, and writes each to its account's audit log and outbox. It returns
-// how many. It is for a user who turns out to be another person than was thought:
+// RevokeMadeBy ends the live keys that a user made, whoever has taken them over, and
+// those that the user has taken over, which act on the user's rights: in all accounts,
+// also those the user has left. It writes each to its account's audit log and outbox, and
+// returns how many. It is for a user who turns out to be another person than was thought:
 // package emails calls it. All accounts are locked first, in the order of their ids,
 // those too in which the user could be making a key just now.
 //
@@ -61,11 +62,13 @@ func (k *Keys) RevokeMadeBy(ctx context.Context, db bun.IDB, r RevokeMadeBy) (in
 	return revoked, nil
 }
 
-// whereMade are the accounts that the user made keys in or belongs to, in order.
+// whereMade are the accounts that the user made or took over keys in or belongs to, in
+// order.
 func (k *Keys) whereMade(ctx context.Context, db bun.IDB, user tenancy.UserID) ([]tenancy.AccountID, error) {
 	var accounts []tenancy.AccountID
 	err := db.NewRaw(`SELECT account_id FROM authn_keys WHERE created_by_id = ? AND created_by_kind = ? AND revoked_at IS NULL
-		UNION SELECT account_id FROM tenancy_members WHERE user_id = ?`, user, tenancy.ActorUser, user).Scan(ctx, &accounts)
+		UNION SELECT account_id FROM authn_keys WHERE maker_id = ? AND revoked_at IS NULL
+		UNION SELECT account_id FROM tenancy_members WHERE user_id = ?`, user, tenancy.ActorUser, user, user).Scan(ctx, &accounts)
 	slices.Sort(accounts) // byte by byte: a database may have an order of its own
 	return accounts, err
 }
@@ -74,9 +77,10 @@ func (k *Keys) whereMade(ctx context.Context, db bun.IDB, user tenancy.UserID) (
 func (k *Keys) revokeMade(ctx context.Context, db bun.IDB, user tenancy.UserID, line tenancy.Audit) (int, error) {
 	line.At = k.now()
 	var keys []KeyID
-	err := db.NewRaw(`UPDATE authn_keys SET revoked_at = ? WHERE account_id = ? AND created_by_id = ? AND created_by_kind = ?
+	err := db.NewRaw(`UPDATE authn_keys SET revoked_at = ? WHERE account_id = ?
+		AND (created_by_id = ? AND created_by_kind = ? OR maker_id = ?)
 		AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?) RETURNING key_id`,
-		line.At, line.Account, user, tenancy.ActorUser, line.At).Scan(ctx, &keys)
+		line.At, line.Account, user, tenancy.ActorUser, user, line.At).Scan(ctx, &keys)
 	if err != nil || len(keys) == 0 {
 		return 0, err
 	}

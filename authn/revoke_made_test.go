@@ -77,6 +77,54 @@ func TestRevokeMadeBy_EndsTheUsersKeysEverywhereAndNobodyElses(t *testing.T) {
 	})
 }
 
+// A key that the user has taken over acts on the user's rights, and its secret is known
+// to whoever made it: it ends as if the user had made it. One that a user made ends too,
+// whoever has taken it over, since the user knows its secret.
+func TestRevokeMadeBy_EndsWhatWasTakenOver(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		squat, evil, bob := h.register(t, "victim@example.com"), h.register(t, "evil@example.com"), h.register(t, "bob@example.com")
+		for _, account := range []tenancy.AccountID{squat.Account.ID, bob.Account.ID} {
+			owner := userOf(squat)
+			if account == bob.Account.ID {
+				owner = userOf(bob)
+			}
+			if _, err := h.accounts.AddMember(t.Context(), h.db, tenancy.AddMember{Account: account, User: evil.User.ID, Roles: []tenancy.Role{tenancy.RoleDeveloper}, Actor: owner}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := h.accounts.AddMember(t.Context(), h.db, tenancy.AddMember{Account: bob.Account.ID, User: squat.User.ID, Roles: []tenancy.Role{tenancy.RoleDeveloper}, Actor: userOf(bob)}); err != nil {
+			t.Fatal(err)
+		}
+		takeOver := func(k authn.Issued, by tenancy.Registered) {
+			if _, err := h.keys.TakeOver(t.Context(), h.db, authn.TakeOver{Account: k.Key.Account, Key: k.Key.ID, Actor: userOf(by)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		taken, elsewhere := h.made(t, squat.Account.ID, userOf(evil)), h.made(t, bob.Account.ID, userOf(evil))
+		made, others := h.made(t, squat.Account.ID, userOf(squat)), h.made(t, bob.Account.ID, userOf(evil))
+		takeOver(taken, squat)
+		takeOver(elsewhere, squat)
+		takeOver(made, evil)
+		takeOver(others, bob)
+		// One that the user has left is found by its keys alone.
+		if err := h.accounts.RemoveMember(t.Context(), h.db, tenancy.RemoveMember{Account: bob.Account.ID, User: squat.User.ID, Actor: userOf(squat)}); err != nil {
+			t.Fatal(err)
+		}
+
+		n, err := h.keys.RevokeMadeBy(t.Context(), h.db, authn.RevokeMadeBy{User: squat.User.ID, Actor: operator})
+		if n != 3 || err != nil {
+			t.Errorf("%d revoked, %v", n, err)
+		}
+		for what, k := range map[string]authn.Issued{"taken over": taken, "taken over in an account that was left": elsewhere, "made, and another has it": made} {
+			if got, err := h.keys.Get(t.Context(), h.db, k.Key.Account, k.Key.ID); got.RevokedAt.IsZero() || err != nil {
+				t.Errorf("%s: %+v, %v", what, got, err)
+			}
+			wantErr(t, what, h.verify(t, k.Secret), authn.ErrBadCredential)
+		}
+		wantErr(t, "another's of another", h.verify(t, others.Secret), nil)
+	})
+}
+
 func (h *house) epoch(t *testing.T, of tenancy.Subject) int64 {
 	t.Helper()
 	n, err := h.accounts.Epoch(t.Context(), h.db, of)

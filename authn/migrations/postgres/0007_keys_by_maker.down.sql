@@ -1,0 +1,1 @@
+DROP INDEX authn_keys_maker;
