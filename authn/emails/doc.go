@@ -62,10 +62,12 @@
 // Anybody can sign up with an address that is not theirs, and be there first: their
 // password, their sessions and their API keys are then the user's. A reset that shows
 // for the first time who reads that mailbox ends them: the password is another one,
-// Config.AfterReset ends the sessions, the keys that the user made are revoked in all
-// accounts (Config.Keys), and Config.FirstProof is for what only the host knows of. The
-// accounts themselves stay, and so do their other members: whom the stranger let in is
-// for the owner to look at, or for a FirstProof to remove.
+// Config.AfterReset ends the sessions, the keys that the user made or took over are
+// revoked in all accounts (Config.Keys), and the invitations and offers of an ownership
+// that the user sent and nobody has taken up are taken back. Config.FirstProof is for
+// the rest, and for what only the host knows of. The accounts themselves stay, and so do
+// their other members, those too whom the stranger let in, with keys of their own: they
+// are for a FirstProof to remove, or for the owner to look at.
 //
 // After a verification nothing of the kind happens, since that takes the password too,
 // and the stranger has no mail. It holds as long as nothing else signs in a user whose

@@ -56,14 +56,14 @@ type Config struct {
 	AfterReset []Hook
 
 	// Keys are the API keys. When a reset shows for the first time that the address is
-	// the user's, those that the user made end (Keys.RevokeMadeBy): whoever made them
-	// may have been somebody else, who signed up with this address. Nil: there are
+	// the user's, those that the user made or took over end (Keys.RevokeMadeBy): whoever
+	// did may have been somebody else, who signed up with this address. Nil: there are
 	// none.
 	Keys *authn.Keys
 
 	// FirstProof runs in that reset too, in order, before AfterReset: for what else
-	// somebody else may have left behind, such as the account's other members or the
-	// address of a webhook.
+	// somebody else may have left behind, such as the account's other members, who
+	// stay with their keys otherwise, or the address of a webhook.
 	FirstProof []Hook
 
 	// Now is the clock. Default: time.Now.

@@ -38,7 +38,8 @@ var errInTransaction = errors.New("emails: a password is hashed outside of trans
 // Reset uses the token up and stores the password, with everything that follows from
 // it in one transaction: Config.AfterReset, the address is verified, what processes
 // remember of the user is true no more, and a line in the installation's audit log. If
-// the address was not verified before, the keys that the user made end and
+// the address was not verified before, the invitations and the offers of an ownership
+// that the user sent are taken back, the keys that the user made or took over end, and
 // Config.FirstProof runs: until now the user may have been somebody else. db must not
 // be a transaction.
 //
@@ -97,10 +98,13 @@ func (e *Emails) reset(ctx context.Context, db bun.IDB, row tokenRow, store func
 func (e *Emails) endWhatWas(ctx context.Context, db bun.IDB, user tenancy.User) error {
 	hooks := e.cfg.AfterReset
 	if user.VerifiedAt.IsZero() {
+		const reason = "made before the e-mail address was verified"
+		_, err := e.accounts.RevokeSentBy(ctx, db, tenancy.RevokeSentBy{User: user.ID, Actor: actor(user.ID), Reason: reason})
+		if err != nil {
+			return err
+		}
 		if e.cfg.Keys != nil {
-			_, err := e.cfg.Keys.RevokeMadeBy(ctx, db, authn.RevokeMadeBy{
-				User: user.ID, Actor: actor(user.ID), Reason: "made before the e-mail address was verified",
-			})
+			_, err := e.cfg.Keys.RevokeMadeBy(ctx, db, authn.RevokeMadeBy{User: user.ID, Actor: actor(user.ID), Reason: reason})
 			if err != nil {
 				return err
 			}

@@ -16,6 +16,7 @@ import (
 	"github.com/quitrent/quitrent/internal/dbtest"
 	"github.com/quitrent/quitrent/tenancy"
 	"github.com/quitrent/quitrent/tenancy/invitations"
+	"github.com/quitrent/quitrent/tenancy/tenancytest"
 )
 
 func TestReset_SetsThePasswordAndEverythingThatFollows(t *testing.T) {
@@ -115,6 +116,59 @@ func TestReset_TheFirstProofEndsWhatASquatterMade(t *testing.T) {
 			t.Errorf("%v", ran)
 		}
 	}, authn.Migrate)
+}
+
+// Whom the stranger has invited does not come in after the owner has, and nobody becomes
+// the owner by the stranger's word.
+func TestReset_TheFirstProofTakesBackWhatASquatterSent(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		inv := invitations.New(h.accounts, invitations.Config{Now: h.clock.Now})
+		bob, evil := h.register(t, "bob@example.com"), h.register(t, "evil@example.com")
+		join := func(r tenancy.Registered, user tenancy.UserID, role tenancy.Role) {
+			t.Helper()
+			_, err := h.accounts.AddMember(t.Context(), h.db, tenancy.AddMember{Account: r.Account.ID, User: user, Roles: []tenancy.Role{role}, Actor: userOf(r)})
+			wantErr(t, "joining", err, nil)
+		}
+		invite := func(account tenancy.AccountID, email string, by tenancy.Registered) invitations.Issued {
+			t.Helper()
+			i, err := inv.Invite(t.Context(), h.db, invitations.Invite{Account: account, Email: email, Roles: []tenancy.Role{tenancy.RoleEditor}, Actor: userOf(by)})
+			wantErr(t, "inviting "+email, err, nil)
+			return i
+		}
+		offer := func(r tenancy.Registered) {
+			t.Helper()
+			_, err := h.accounts.OfferOwnership(t.Context(), h.db, tenancy.OfferOwnership{Account: r.Account.ID, To: evil.User.ID, Actor: userOf(r)})
+			wantErr(t, "offering", err, nil)
+		}
+		join(bob, h.ada.User.ID, tenancy.RoleAdmin)
+		inHers, inBobs, bobs := invite(h.ada.Account.ID, "x@example.com", h.ada), invite(bob.Account.ID, "y@example.com", h.ada), invite(bob.Account.ID, "z@example.com", bob)
+		join(h.ada, evil.User.ID, tenancy.RoleAdmin)
+		join(bob, evil.User.ID, tenancy.RoleEditor)
+		offer(h.ada)
+		offer(bob)
+
+		h.clock.Advance(time.Minute)
+		wantErr(t, "the owner's reset", h.reset(t, h.resetToken(t, "ada@example.com").Token, newPassword), nil)
+		accept := func(i invitations.Issued) error {
+			_, err := inv.AcceptNew(t.Context(), h.db, invitations.AcceptNew{Token: i.Token, Name: "Somebody"})
+			return err
+		}
+		wantErr(t, "into hers", accept(inHers), invitations.ErrNoInvitation)
+		wantErr(t, "into bob's", accept(inBobs), invitations.ErrNoInvitation)
+		wantErr(t, "by bob", accept(bobs), nil)
+		owns := func(r tenancy.Registered) error {
+			_, err := h.accounts.AcceptOwnership(t.Context(), h.db, tenancy.AcceptOwnership{Account: r.Account.ID, Actor: userOf(evil)})
+			return err
+		}
+		wantErr(t, "hers to own", owns(h.ada), tenancy.ErrNoOffer)
+		wantErr(t, "bob's to own", owns(bob), nil)
+		tenancytest.RequireEvent[tenancy.OwnershipDeclined](t, h.db, h.ada.Account.ID)
+
+		// From now on she is who she was.
+		later := invite(h.ada.Account.ID, "later@example.com", h.ada)
+		wantErr(t, "the next reset", h.reset(t, h.resetToken(t, "ada@example.com").Token, oldPassword), nil)
+		wantErr(t, "whom she invites", accept(later), nil)
+	})
 }
 
 // Signed in and with the mail at hand, it is nobody else.

@@ -9,7 +9,8 @@
 // and the roles. An address has one open invitation to an account; of two made at
 // once one is refused with ErrInvited. Resend gives it a new token and a new end, and
 // stops every token before; Revoke ends it, and so do the removal of a member who has
-// not used it and tenancy's ForgetObject, where it is to nothing else. It expires by
+// not used it, tenancy's ForgetObject, where it is to nothing else, and tenancy's
+// RevokeSentBy. It expires by
 // the clock, Config.Lifetime after it was sent, and no job has to run for that.
 //
 // # Who may invite

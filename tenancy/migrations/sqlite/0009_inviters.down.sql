@@ -1,0 +1,1 @@
+DROP INDEX tenancy_invitations_inviter;
