@@ -3,10 +3,14 @@ package sessions_test
 import (
 	"archive/zip"
 	"bytes"
+	"context"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/quitrent/quitrent/authn"
 	"github.com/quitrent/quitrent/authn/sessions"
@@ -75,4 +79,56 @@ func unzipped(t *testing.T, archive []byte, name string) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// The process that erases is seldom the one that remembers: a session which names no
+// account ends by the person's change, and so by the bound.
+func TestErase_EndsThePersonsSessionsWhereTheyAreRemembered(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.accounts = tenancy.New(tenancy.Config{Now: h.clock.Now, RevocationBound: time.Hour})
+		h.sessions = h.policy(t, sessions.Config{})
+		feed := h.accounts.Feed()
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { feed.Run(ctx, h.db) })
+		t.Cleanup(func() { stop(); running.Wait() })
+		other := tenancy.New(tenancy.Config{Now: h.clock.Now})
+		rows := owned.New(owned.Config{Tables: slices.Concat(retention.Tables(), authn.Tables())})
+		if err := rows.Bind(t.Context(), h.db); err != nil {
+			t.Fatal(err)
+		}
+		keeper := retention.New(other, rows, retention.Config{Lookups: authn.Lookups(), Now: h.clock.Now})
+		h.join(t, h.bob.Account.ID, h.ada.User.ID)
+		adas := h.start(t, h.ada.User.ID) // of two accounts: it names none
+		h.leave(t, h.bob.Account.ID, h.ada.User.ID)
+		if _, err := other.Close(t.Context(), h.db, tenancy.Close{Account: h.ada.Account.ID, Actor: operator}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.db.NewRaw("UPDATE tenancy_changes SET recent = FALSE").Exec(t.Context()); err != nil { // as three minutes later
+			t.Fatal(err)
+		}
+		poll := func() {
+			t.Helper()
+			if err := feed.Poll(t.Context(), h.db); err != nil {
+				t.Fatal(err)
+			}
+		}
+		poll()
+		asked := &queries{}
+		db := h.db.WithQueryHook(asked)
+		identify := func() error {
+			_, err := h.sessions.Identify(t.Context(), db, authn.Credential{Scheme: sessions.Scheme, Value: string(adas.Token)})
+			return err
+		}
+		for before := -1; before != len(asked.said); runtime.Gosched() { // until it is remembered
+			before = len(asked.said)
+			wantErr(t, "before", identify(), nil)
+			poll()
+		}
+		if _, err := keeper.Erase(t.Context(), h.db, retention.Erase{Account: h.ada.Account.ID, Actor: operator, Reason: "asked to"}); err != nil {
+			t.Fatal(err)
+		}
+		poll()
+		wantErr(t, "after the changes were read", identify(), authn.ErrBadCredential)
+	})
 }

@@ -63,7 +63,8 @@ var errUndo = errors.New("retention: a dry run is undone")
 // a second for 100,000 rows.
 //
 // Members who belong to no other account are erased with it: deleted where a table
-// of persons is not kept, without name and address where it is. Members of another
+// of persons is not kept, without name and address where it is. What processes remember
+// of them, such as a session, is true no more (see tenancy's Changed). Members of another
 // account stay what they are; a closed one counts until it is erased.
 //
 // An account that is erased already is gone through again, for tables that were
@@ -158,7 +159,7 @@ func (k *Keeper) mayErase(ctx context.Context, db bun.IDB, account tenancy.Accou
 }
 
 // finish leaves the proof: the tombstone, the move to erased, and what was done in
-// the audit log.
+// the audit log. The persons are announced after the account, as everywhere.
 func (k *Keeper) finish(ctx context.Context, db bun.IDB, account tenancy.Account, line tenancy.Audit, report Report) error {
 	if account.Status == tenancy.StatusErased && !report.changed() {
 		return nil
@@ -168,6 +169,13 @@ func (k *Keeper) finish(ctx context.Context, db bun.IDB, account tenancy.Account
 	}
 	_, err := k.accounts.MarkErased(ctx, db, tenancy.MarkErased{Account: account.ID, Actor: line.Actor, Reason: line.Reason})
 	if err != nil {
+		return err
+	}
+	persons := make([]tenancy.Subject, len(report.Persons))
+	for i, p := range report.Persons {
+		persons[i] = p.Subject()
+	}
+	if err := k.accounts.Changed(ctx, db, persons...); err != nil {
 		return err
 	}
 	line.At = report.At
