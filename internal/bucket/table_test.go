@@ -15,8 +15,8 @@ func (t *Table[K]) len() int {
 		if len(s.buckets) != len(s.order) {
 			panic("a bucket without a place, or a place without one")
 		}
-		for at, b := range s.order {
-			if b.at != at || s.buckets[b.key] != b {
+		for place, b := range s.order {
+			if b.order != place || s.buckets[b.key] != b {
 				panic("a bucket in another one's place")
 			}
 		}
