@@ -72,6 +72,7 @@ type Feed struct {
 	mono, wall atomic.Int64
 
 	lives *cache.Map[string, *Life]
+	ended atomic.Uint32 // lives
 
 	mu    sync.Mutex
 	round int64  // of the readings
@@ -80,6 +81,11 @@ type Feed struct {
 	seen  map[string]sighting
 	own   map[string]own
 	prune int // so many in own are looked through for those that are over
+}
+
+func (f *Feed) end(l *Life) {
+	l.over.Store(true)
+	f.ended.Add(1) // after it: who has seen the number sees the life over
 }
 
 // moment is an Instant: since the Feed was made, and as the wall clock shows it.
@@ -108,9 +114,9 @@ func New(table string, bound time.Duration, most int) *Feed {
 	seed := maphash.MakeSeed()
 	f := &Feed{
 		table: table, bound: bound, base: time.Now(), asked: make(chan struct{}, 1),
-		lives: cache.New(most, func(s string) uint64 { return maphash.String(seed, s) }, func(l *Life) { l.over.Store(true) }),
 		first: 1, seen: map[string]sighting{}, own: map[string]own{},
 	}
+	f.lives = cache.New(most, func(s string) uint64 { return maphash.String(seed, s) }, f.end)
 	f.now = func() moment { return f.moment(Now()) }
 	return f
 }
