@@ -23,6 +23,10 @@ const (
 func (l *Limiter) announce(h http.Header, policy string, d Decision) {
 	known := l.policies.of(policy, d.Limit)
 	// Keys in canonical form, which Add makes anew each time.
+	if len(h) == 0 {
+		h["Ratelimit-Policy"], h["Ratelimit"] = known.field, known.state(d)
+		return
+	}
 	add(h, "Ratelimit-Policy", known.field)
 	add(h, "Ratelimit", known.state(d))
 }

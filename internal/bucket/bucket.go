@@ -6,14 +6,15 @@ package bucket
 // gives the decision and everything that is said of it.
 type bucket[K comparable] struct {
 	key    K
+	hash   uint64
 	order  int // its place in shard.order
 	limit  Limit
 	tokens float64 // at an instant; below zero they are owed
 	at     int64   // that instant
 }
 
-func newBucket[K comparable](key K, now int64, limit Limit) *bucket[K] {
-	return &bucket[K]{key: key, limit: limit, tokens: float64(limit.Burst), at: now}
+func newBucket[K comparable](key K, hash uint64, now int64, limit Limit) *bucket[K] {
+	return &bucket[K]{key: key, hash: hash, limit: limit, tokens: float64(limit.Burst), at: now}
 }
 
 // enter prepares the bucket for a call at now under limit, and returns the instant that
