@@ -116,7 +116,7 @@ func (k *Keys) mayHandOn(ctx context.Context, db bun.IDB, key keyRow, actor tena
 	if err := k.accounts.Covers(ctx, db, key.Account, actor, d); err != nil {
 		return "", err
 	}
-	if actor.Kind != tenancy.ActorUser || actor.ID == string(key.Maker) {
+	if actor.Kind != tenancy.ActorUser {
 		return key.Maker, nil
 	}
 	return tenancy.UserID(actor.ID), k.member(ctx, db, key.Account, tenancy.UserID(actor.ID))
