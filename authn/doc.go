@@ -89,7 +89,8 @@
 // and lets the others go on for a while, so that programs get theirs one by one; the
 // key keeps its id, its limits and its history. Key.LastUsedAt, and that of each of its
 // Secrets, show whether an old one is still in use: to the minute, while Keys.Run runs.
-// Nobody rotates a key that reaches further than their own rights. The plan limit
+// Nobody rotates a key that reaches further than their own rights, and who rotates
+// somebody else's takes it over. The plan limit
 // LimitKeyDays, or an account's own, says how old a secret may be.
 //
 // # What is remembered, and for how long
@@ -102,6 +103,10 @@
 // changes within that bound uses nothing it remembers, and asks the database; where that
 // is away too the answer is 503. Until Run runs every check asks the database, in one
 // statement.
+//
+// Behind a proxy every place where a client's address counts is told of it: ByAddress of
+// package throttle, and the TrustedProxies of GuardConfig, Config, PasswordConfig and of
+// package sessions' Config.
 //
 // Texts that are no key are remembered apart and in bounded number. What limits how
 // often an address may try is package throttle's ByAddress, in front.

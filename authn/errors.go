@@ -17,7 +17,8 @@ var (
 	ErrBadCredential = problem.New(http.StatusUnauthorized, "invalid_credential", "the credential is not valid")
 
 	// 403.
-	ErrAddress = problem.New(http.StatusForbidden, "address_not_allowed", "the key may not be used from this address")
+	ErrCrossOrigin = problem.New(http.StatusForbidden, "cross_origin", "a page of another site may not do that: use the service's own pages")
+	ErrAddress     = problem.New(http.StatusForbidden, "address_not_allowed", "the key may not be used from this address")
 	// ErrOrphaned: the key acts on its maker's rights, and there are none any more.
 	ErrOrphaned = problem.New(http.StatusForbidden, "key_orphaned", "whoever the key acts for is not a member of the account any more: take the key over or make another")
 

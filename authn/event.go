@@ -28,6 +28,8 @@ type KeyRotated struct {
 	Key KeyID `json:"key"`
 	// OldUntil is when the secrets it had before end at the latest.
 	OldUntil time.Time `json:"old_until"`
+	// Maker is on whose rights the key acts now: another user's, if another one rotated it.
+	Maker tenancy.UserID `json:"maker"`
 }
 
 // EventKind implements tenancy.Fact.

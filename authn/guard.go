@@ -12,6 +12,7 @@ import (
 
 	"github.com/quitrent/quitrent/internal/changes"
 	"github.com/quitrent/quitrent/internal/clientaddr"
+	"github.com/quitrent/quitrent/internal/crossorigin"
 	"github.com/quitrent/quitrent/internal/problem"
 	"github.com/quitrent/quitrent/tenancy"
 )
@@ -56,50 +57,75 @@ func NewGuard(accounts *tenancy.Accounts, cfg GuardConfig, auth ...Authenticator
 // return. With Passwords among them db must not be a transaction.
 func (g *Guard) Check(ctx context.Context, db bun.IDB, c Credential, need tenancy.Capability) (tenancy.Scope, error) {
 	now := changes.Now()
-	who, seen, err := g.identify(ctx, db, &c, now)
+	who, seen, err := g.identify(ctx, db, &arrived{Credential: c}, now)
 	switch {
 	case err != nil:
 		return tenancy.Scope{}, err
 	case seen:
-		return g.accounts.ValidateSeen(ctx, db, &who, need, now)
+		return g.accounts.ValidateSeen(ctx, db, who, need, now)
 	}
-	return g.accounts.Validate(ctx, db, who, need)
+	return g.accounts.Validate(ctx, db, *who, need)
 }
 
 // Enter is Check, and the account is in the context it returns, where tenancy.From
 // finds it.
 func (g *Guard) Enter(ctx context.Context, db bun.IDB, c Credential, need tenancy.Capability) (context.Context, error) {
+	return g.enter(ctx, db, &arrived{Credential: c}, need)
+}
+
+func (g *Guard) enter(ctx context.Context, db bun.IDB, s *arrived, need tenancy.Capability) (context.Context, error) {
 	now := changes.Now()
-	who, seen, err := g.identify(ctx, db, &c, now)
+	who, seen, err := g.identify(ctx, db, s, now)
 	switch {
 	case err != nil:
 		return nil, err
 	case seen:
-		return g.accounts.EnterSeen(ctx, db, &who, need, now)
+		return g.accounts.EnterSeen(ctx, db, who, need, now)
 	}
-	return g.accounts.EnterAs(ctx, db, who, need)
+	return g.accounts.EnterAs(ctx, db, *who, need)
 }
 
-// identify asks whose c is. seen: what it found counted at now.
-func (g *Guard) identify(ctx context.Context, db bun.IDB, c *Credential, now changes.Instant) (who Principal, seen bool, err error) {
-	if c.Scheme == "" && c.Value == "" {
-		return Principal{}, false, ErrNoCredential
+// arrived is a credential on its way through a Guard. The address of the client is looked
+// for where somebody asks: few keys are bound to one.
+type arrived struct {
+	Credential
+	from    *http.Request // nil: from Addr
+	proxies []netip.Prefix
+}
+
+func (s *arrived) address() netip.Addr {
+	if s.from != nil {
+		s.Addr, s.from = clientaddr.Of(s.from, s.proxies), nil
+	}
+	return s.Addr
+}
+
+// identify asks whose s is. seen: what it found counted at now, and is nobody's to change.
+func (g *Guard) identify(ctx context.Context, db bun.IDB, s *arrived, now changes.Instant) (who *Principal, seen bool, err error) {
+	if s.Scheme == "" && s.Value == "" {
+		return nil, false, ErrNoCredential
 	}
 	for _, a := range g.auth {
 		k, isKeys := a.(*Keys)
 		if isKeys {
-			who, err = k.authenticateSeen(ctx, db, c, now)
+			who, err = k.authenticateSeen(ctx, db, s, now)
 		} else {
-			who, err = a.Authenticate(ctx, db, *c)
+			who, err = authenticate(ctx, db, a, s)
 		}
 		switch {
-		case err == nil && c.Account != "" && c.Account != who.Account:
-			return Principal{}, false, tenancy.ErrNoAccount
+		case err == nil && s.Account != "" && s.Account != who.Account:
+			return nil, false, tenancy.ErrNoAccount
 		case err == nil || !errors.Is(err, ErrNoCredential):
 			return who, isKeys, err
 		}
 	}
-	return Principal{}, false, fmt.Errorf("%w: this takes another kind of credential, or the whole of it", ErrBadCredential)
+	return nil, false, fmt.Errorf("%w: this takes another kind of credential, or the whole of it", ErrBadCredential)
+}
+
+func authenticate(ctx context.Context, db bun.IDB, a Authenticator, s *arrived) (*Principal, error) {
+	s.address()
+	who, err := a.Authenticate(ctx, db, s.Credential)
+	return &who, err
 }
 
 // Middleware is Enter for the credential that FromRequest finds, so that
@@ -109,9 +135,9 @@ func (g *Guard) Middleware(db *bun.DB, need tenancy.Capability) func(http.Handle
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			ctx := r.Context()
-			c, err := g.FromRequest(r)
+			s, err := g.read(r)
 			if err == nil {
-				ctx, err = g.Enter(ctx, db, c, need)
+				ctx, err = g.enter(ctx, db, &s, need)
 			}
 			if err != nil {
 				g.challenge(w.Header(), err)
@@ -131,22 +157,38 @@ func (g *Guard) Middleware(db *bun.DB, need tenancy.Capability) func(http.Handle
 // A server that is not one of net/http fills in Header and RemoteAddr, and, if it takes
 // cookies, Method, Host and TLS: without these a Reader trusts none.
 func (g *Guard) FromRequest(r *http.Request) (Credential, error) {
-	c, err := FromRequest(r)
+	s, err := g.read(r)
+	if err != nil {
+		return Credential{}, err
+	}
+	s.address()
+	return s.Credential, nil
+}
+
+var ownPages = http.NewCrossOriginProtection()
+
+func (g *Guard) read(r *http.Request) (arrived, error) {
+	c, err := fromHeader(r.Header)
 	for _, a := range g.auth {
 		if !errors.Is(err, ErrNoCredential) {
 			break
 		}
 		if reader, ok := a.(Reader); ok {
-			if c, err = reader.Read(r); err == nil {
-				c.Account, err = wanted(r.Header)
-			}
+			c, err = reader.Read(r)
 		}
 	}
-	if err != nil {
-		return Credential{}, err
+	if err == nil {
+		c.Account, err = wanted(r.Header)
 	}
-	c.Addr = clientaddr.Of(r, g.cfg.TrustedProxies)
-	return c, nil
+	// A browser that has once asked for a password sends it along with whatever any
+	// page makes it send.
+	if err == nil && c.Scheme == schemeBasic && crossorigin.Refused(ownPages, r) {
+		err = ErrCrossOrigin
+	}
+	if err != nil {
+		return arrived{}, err
+	}
+	return arrived{Credential: c, from: r, proxies: g.cfg.TrustedProxies}, nil
 }
 
 func (g *Guard) challenge(h http.Header, err error) {
@@ -194,9 +236,10 @@ func (g *Guard) Person(db *bun.DB) tenancy.Authorizer {
 	}
 }
 
-// Middleware is that of a Guard for keys alone, with the OnError of k.
+// Middleware is that of a Guard for keys alone, with the OnError and the TrustedProxies
+// of k.
 func (k *Keys) Middleware(db *bun.DB, need tenancy.Capability) func(http.Handler) http.Handler {
-	return NewGuard(k.accounts, GuardConfig{OnError: k.onError}, k).Middleware(db, need)
+	return NewGuard(k.accounts, GuardConfig{OnError: k.onError, TrustedProxies: k.proxies}, k).Middleware(db, need)
 }
 
 // Middleware is that of a Guard for passwords alone, with the OnError of p.

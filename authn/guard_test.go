@@ -2,6 +2,7 @@ package authn_test
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -80,5 +81,55 @@ func TestEnter_JoinsATransactionByKeyAlone(t *testing.T) {
 			return err
 		})
 		wantErr(t, "a key", err, nil)
+	})
+}
+
+// A browser keeps a password that it was asked for and sends it along from any page.
+func TestGuard_ABasicCredentialFromAnotherSiteIsRefused(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.register(t, "ada@example.com")
+		server := authn.NewGuard(h.accounts, authn.GuardConfig{}, h.keys, h.passwords).Middleware(h.db, 0)(whoami)
+		person := []string{"Authorization", basic("ada@example.com", goodPassword)}
+		for what, c := range map[string]struct {
+			method  string
+			headers []string
+			want    int
+		}{
+			"a program":             {"POST", nil, 200},
+			"another site's form":   {"POST", []string{"Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site"}, 403},
+			"an old browser's form": {"POST", []string{"Origin", "https://evil.example"}, 403},
+			"another site's link":   {"GET", []string{"Sec-Fetch-Site", "cross-site"}, 200},
+			"another site's socket": {"GET", []string{"Sec-Fetch-Site", "cross-site", "Upgrade", "websocket"}, 403},
+			"the service's page":    {"POST", []string{"Sec-Fetch-Site", "same-origin"}, 200},
+		} {
+			if w := serve(server, request(c.method, "/", "", append(c.headers, person...)...)); w.Code != c.want {
+				t.Errorf("%s: %d %s", what, w.Code, w.Body)
+			}
+		}
+	})
+}
+
+// A key that is bound to addresses is asked for the client's, not for the proxy's.
+func TestM12_KeysMiddleware_LooksBehindTheProxy(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		proxy := netip.MustParsePrefix("10.0.0.0/8")
+		keys, err := authn.New(h.accounts, authn.Config{Peppers: []authn.Pepper{pepper("a")}, Now: h.clock.Now, TrustedProxies: []netip.Prefix{proxy}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := h.register(t, "ada@example.com")
+		key, err := keys.Issue(t.Context(), h.db, authn.Issue{
+			Account: r.Account.ID, Name: "a key", Actor: userOf(r), Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for from, want := range map[string]int{"192.0.2.9": 200, "203.0.113.66": 403} {
+			q := request("GET", "/", "", "Authorization", "Bearer "+key.Secret, "X-Forwarded-For", from)
+			q.RemoteAddr = "10.0.0.1:80"
+			if w := serve(keys.Middleware(h.db, 0)(whoami), q); w.Code != want {
+				t.Errorf("%s: %d %s", from, w.Code, w.Body)
+			}
+		}
 	})
 }

@@ -109,7 +109,11 @@ func (m *Imported) Authenticate(ctx context.Context, db bun.IDB, c Credential) (
 			return Principal{}, err
 		}
 	}
-	return k.use(o, now, c.Addr)
+	who, err := k.use(o, now, &arrived{Credential: c})
+	if err != nil {
+		return Principal{}, err
+	}
+	return *who, nil
 }
 
 // Challenge implements Challenger.

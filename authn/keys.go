@@ -3,6 +3,7 @@ package authn
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -29,6 +30,10 @@ type Config struct {
 	// tenancy's Config.MaxCached push each other out before. Default: 1,000,000.
 	MaxCached int
 
+	// TrustedProxies are those whose X-Forwarded-For is believed by Middleware for the
+	// address that a request comes from, as throttle.ClientAddr says. Default: none.
+	TrustedProxies []netip.Prefix
+
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
 
@@ -46,6 +51,7 @@ type Keys struct {
 	clock    func() time.Time
 	real     bool // clock is time.Now
 	memory   memory
+	proxies  []netip.Prefix
 	uses     *uses
 	onError  func(w http.ResponseWriter, r *http.Request, err error)
 }
@@ -86,7 +92,7 @@ func New(accounts *tenancy.Accounts, cfg Config) (*Keys, error) {
 	}
 	return &Keys{
 		accounts: accounts, form: newForm(cfg.Brand, slices.Clone(cfg.Envs)), ring: ring, clock: cfg.Now, real: real,
-		memory: newMemory(accounts, cfg.MaxCached), uses: &uses{}, onError: cfg.OnError,
+		memory: newMemory(accounts, cfg.MaxCached), uses: &uses{}, proxies: cfg.TrustedProxies, onError: cfg.OnError,
 	}, nil
 }
 

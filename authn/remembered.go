@@ -71,17 +71,17 @@ type opened struct {
 	used      atomic.Int64 // when it was last noted down, in seconds
 }
 
-// at is what it opens at an instant for a client at addr.
-func (o *opened) at(now time.Time, addr netip.Addr) (Principal, error) {
+// at is what it opens at an instant for who has shown it.
+func (o *opened) at(now time.Time, s *arrived) (*Principal, error) {
 	switch {
 	case o.refusal != nil:
-		return Principal{}, o.refusal
+		return nil, o.refusal
 	case over(o.ends, now):
-		return Principal{}, errExpired
-	case len(o.addresses) > 0 && !clientaddr.Contains(o.addresses, addr):
-		return Principal{}, ErrAddress
+		return nil, errExpired
+	case len(o.addresses) > 0 && !clientaddr.Contains(o.addresses, s.address()):
+		return nil, ErrAddress
 	}
-	return o.who, nil
+	return &o.who, nil
 }
 
 // over reports that end, if there is one, has come.

@@ -37,9 +37,12 @@ type Rotate struct {
 // is: its id, and with it its limits, its scopes and its history. It works whatever the
 // account's status. What it returns is the only copy of the secret.
 //
+// A user who rotates somebody else's key takes it over: the new secret is known to that
+// user, and so goes with the user's rights and membership, not with the other's.
+//
 // It returns ErrNoKey, also for another account's key, ErrKeyOver for one that is
 // revoked or expired, ErrManySecrets, tenancy.ErrForbidden when the actor is a key, or a
-// user who does not hold all that the key gives now, and tenancy.ErrInvalid when the
+// user who is no member or does not hold all that the key's scopes name, and tenancy.ErrInvalid when the
 // actor is missing, the overlap is out of bounds, or the key's environment is none of
 // Config.Envs.
 func (k *Keys) Rotate(ctx context.Context, db bun.IDB, r Rotate) (Issued, error) {
@@ -55,7 +58,8 @@ func (k *Keys) Rotate(ctx context.Context, db bun.IDB, r Rotate) (Issued, error)
 		if !slices.Contains(k.form.envs, key.Env) {
 			return nil, fmt.Errorf("%w: the key is of the environment %q, which is not here", tenancy.ErrInvalid, key.Env)
 		}
-		if err := k.mayHandOn(ctx, db, key, r.Actor); err != nil {
+		maker, err := k.mayHandOn(ctx, db, key, r.Actor)
+		if err != nil {
 			return nil, err
 		}
 		_, plan, err := k.accounts.Load(ctx, db, r.Account)
@@ -76,8 +80,11 @@ func (k *Keys) Rotate(ctx context.Context, db bun.IDB, r Rotate) (Issued, error)
 		if out.Secret, err = k.newSecret(ctx, db, key, plan, now); err != nil {
 			return nil, err
 		}
+		if err := k.setMaker(ctx, db, key, maker); err != nil {
+			return nil, err
+		}
 		out.Key, err = k.Get(ctx, db, r.Account, r.Key)
-		return KeyRotated{Key: r.Key, OldUntil: end}, err
+		return KeyRotated{Key: r.Key, OldUntil: end, Maker: maker}, err
 	})
 	if err != nil {
 		return Issued{}, err
@@ -99,13 +106,30 @@ func (k *Keys) roomForSecret(ctx context.Context, db bun.IDB, key keyRow, plan t
 	return err
 }
 
-// mayHandOn refuses whoever would get more by a key than it holds itself.
-func (k *Keys) mayHandOn(ctx context.Context, db bun.IDB, key keyRow, actor tenancy.Actor) error {
+// mayHandOn refuses whoever would get more by a key than it holds itself, and says whose
+// rights the key acts on from now on.
+func (k *Keys) mayHandOn(ctx context.Context, db bun.IDB, key keyRow, actor tenancy.Actor) (maker tenancy.UserID, err error) {
 	d := tenancy.Delegation{User: key.Maker}
 	if err := unmarshal(key.Scopes, &d.Scopes); err != nil {
-		return err
+		return "", err
 	}
-	return k.accounts.Covers(ctx, db, key.Account, actor, d)
+	if err := k.accounts.Covers(ctx, db, key.Account, actor, d); err != nil {
+		return "", err
+	}
+	if actor.Kind != tenancy.ActorUser {
+		return key.Maker, nil
+	}
+	return tenancy.UserID(actor.ID), k.member(ctx, db, key.Account, tenancy.UserID(actor.ID))
+}
+
+// setMaker makes a key act on a user's rights.
+func (k *Keys) setMaker(ctx context.Context, db bun.IDB, key keyRow, maker tenancy.UserID) error {
+	if maker == key.Maker {
+		return nil
+	}
+	_, err := db.NewUpdate().Model((*keyRow)(nil)).Set("maker_id = ?", maker).
+		Where("account_id = ? AND key_id = ?", key.Account, key.ID).Exec(ctx)
+	return err
 }
 
 // change is what the verbs on a key that lives have in common: the account's lock, the

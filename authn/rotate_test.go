@@ -14,6 +14,25 @@ import (
 	"github.com/quitrent/quitrent/tenancy/tenancytest"
 )
 
+// Whoever rotates a key knows its secret: it goes with that one's rights from then on.
+func TestM9_Rotate_TheSecretGoesWithWhoMadeIt(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		ada := h.register(t, "ada@example.com")
+		bob, eve := h.join(t, ada, "bob@example.com", developer), h.join(t, ada, "eve@example.com", developer)
+		key := h.make(t, authn.Issue{Account: ada.Account.ID, Actor: userOf(eve), Scopes: []tenancy.Permission{tenancy.PermContentRead}})
+		mine := h.rotate(t, authn.Rotate{Account: ada.Account.ID, Key: key.Key.ID, Actor: userOf(bob), Overlap: authn.MaxOverlap})
+		wantErr(t, "bob's rights", h.can(t, mine.Secret, tenancy.PermContentRead), nil)
+		h.remove(t, ada, bob)
+		wantErr(t, "after bob left", h.verify(t, mine.Secret), authn.ErrOrphaned)
+		if _, err := h.keys.Rotate(t.Context(), h.db, authn.Rotate{Account: ada.Account.ID, Key: key.Key.ID, Actor: userOf(bob)}); err == nil {
+			t.Error("bob rotates it all the same")
+		}
+		again := h.rotate(t, authn.Rotate{Account: ada.Account.ID, Key: key.Key.ID, Actor: userOf(eve)})
+		wantErr(t, "bob's secret", h.verify(t, mine.Secret), authn.ErrBadCredential)
+		wantErr(t, "eve's", h.verify(t, again.Secret), nil)
+	})
+}
+
 func TestRotate_TheKeyStaysAndGetsAnotherSecret(t *testing.T) {
 	modes(t, func(t *testing.T, h *house, read func()) {
 		ada := h.register(t, "ada@example.com")
@@ -27,6 +46,7 @@ func TestRotate_TheKeyStaysAndGetsAnotherSecret(t *testing.T) {
 		read()
 		wantErr(t, "before", h.can(t, key.Secret, tenancy.PermContentWrite), tenancy.ErrForbidden) // for May
 		again := h.rotate(t, authn.Rotate{Account: ada.Account.ID, Key: key.Key.ID, Actor: userOf(bob), Overlap: time.Hour, Reason: "quarterly"})
+		key.Key.Maker = bob.User.ID // who knows the new secret
 		if d := cmp.Diff(key.Key, again.Key); d != "" {
 			t.Errorf("the key changed (-before +after):\n%s", d)
 		}

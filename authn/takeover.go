@@ -45,11 +45,10 @@ func (k *Keys) TakeOver(ctx context.Context, db bun.IDB, t TakeOver) (Key, error
 		default:
 			return nil, tenancy.ErrForbidden
 		}
-		_, err := db.NewUpdate().Model((*keyRow)(nil)).Set("maker_id = ?", maker).
-			Where("account_id = ? AND key_id = ?", t.Account, t.Key).Exec(ctx)
-		if err != nil {
+		if err := k.setMaker(ctx, db, key, maker); err != nil {
 			return nil, err
 		}
+		var err error
 		out, err = k.Get(ctx, db, t.Account, t.Key)
 		return KeyTakenOver{Key: t.Key, From: key.Maker, To: maker}, err
 	})

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -32,64 +31,70 @@ var (
 // statement, and none while it is remembered.
 func (k *Keys) Verify(ctx context.Context, db bun.IDB, presented string, need tenancy.Capability) (context.Context, error) {
 	now := changes.Now()
-	who, err := k.identify(ctx, db, k.form.env(presented), presented, netip.Addr{}, now)
+	who, err := k.identify(ctx, db, k.form.env(presented), &arrived{Credential: Credential{Value: presented}}, now)
 	if err != nil {
 		return nil, err
 	}
-	return k.accounts.EnterSeen(ctx, db, &who, need, now)
+	return k.accounts.EnterSeen(ctx, db, who, need, now)
 }
 
 // Authenticate implements Authenticator for bearer tokens. One that does not begin
 // like a key of this brand and one of its environments is none of its kind.
 func (k *Keys) Authenticate(ctx context.Context, db bun.IDB, c Credential) (Principal, error) {
-	return k.authenticateSeen(ctx, db, &c, changes.Now())
+	who, err := k.authenticateSeen(ctx, db, &arrived{Credential: c}, changes.Now())
+	if err != nil {
+		return Principal{}, err
+	}
+	return *who, nil
 }
 
-// authenticateSeen is Authenticate for a Guard, which has read the clock.
-func (k *Keys) authenticateSeen(ctx context.Context, db bun.IDB, c *Credential, now changes.Instant) (Principal, error) {
-	if c.Scheme != schemeBearer {
-		return Principal{}, ErrNoCredential
+// authenticateSeen is Authenticate for a Guard, which has read the clock. Nobody changes
+// what it returns.
+func (k *Keys) authenticateSeen(ctx context.Context, db bun.IDB, s *arrived, now changes.Instant) (*Principal, error) {
+	if s.Scheme != schemeBearer {
+		return nil, ErrNoCredential
 	}
-	env := k.form.env(c.Value)
+	env := k.form.env(s.Value)
 	if env < 0 {
-		return Principal{}, ErrNoCredential
+		return nil, ErrNoCredential
 	}
-	return k.identify(ctx, db, env, c.Value, c.Addr, now)
+	return k.identify(ctx, db, env, s, now)
 }
 
 // Challenge implements Challenger.
 func (k *Keys) Challenge() string { return "Bearer" }
 
 // identify finds whose key this is, if it is one, of the environment that it names.
-func (k *Keys) identify(ctx context.Context, db bun.IDB, env int, key string, addr netip.Addr, now changes.Instant) (Principal, error) {
+func (k *Keys) identify(ctx context.Context, db bun.IDB, env int, s *arrived, now changes.Instant) (*Principal, error) {
+	key := s.Value
 	if env < 0 || len(key) > maxKeyLength {
-		return Principal{}, ErrBadCredential
+		return nil, ErrBadCredential
 	}
 	d := digestOf(env, key[len(k.form.prefixes[env]):])
 	o, remembered := k.memory.opened.Get(db, now, d)
 	if !remembered {
 		if k.memory.refused(db, now, d) {
-			return Principal{}, ErrBadCredential
+			return nil, ErrBadCredential
 		}
 		id, text, ok := k.form.parse(key)
 		if !ok {
-			return Principal{}, ErrBadCredential
+			return nil, ErrBadCredential
 		}
 		var err error
 		if o, err = k.find(ctx, db, now, d, id, text); err != nil {
-			return Principal{}, err
+			return nil, err
 		}
 	}
-	return k.use(o, now, addr)
+	return k.use(o, now, s)
 }
 
 // use is what o opens now, and notes the use down.
-func (k *Keys) use(o *opened, now changes.Instant, addr netip.Addr) (Principal, error) {
+func (k *Keys) use(o *opened, now changes.Instant, s *arrived) (*Principal, error) {
 	at := now.Time
 	if !k.real {
 		at = k.clock()
 	}
-	who, err := o.at(at, addr)
+	who, err := o.at(at, s)
 	if err == nil {
 		k.uses.note(o, at)
 	}

@@ -115,8 +115,12 @@ func (f Found) known(at time.Time) (*known, error) {
 	}
 	own := f.FoundOwnLimits != "{}" || f.FoundOwnFlags != "{}"
 	var err error
-	if k.plan, err = f.plan(own); err != nil || !own || f.FoundPlan == nil {
-		return k, err
+	if k.plan, err = f.plan(own); err != nil {
+		return nil, err
+	}
+	k.standing = standingOf(&k.state, k.plan)
+	if !own || f.FoundPlan == nil {
+		return k, nil
 	}
 	overrides, err := parseOverrides(f.FoundOwnLimits, f.FoundOwnFlags)
 	if err != nil {

@@ -42,12 +42,8 @@ func (c Capability) String() string {
 // MarshalText writes what String does.
 func (c Capability) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// UnmarshalText reads what MarshalText writes: nothing is 0. ErrInvalid.
+// UnmarshalText reads what ParseCapability does: 0 is left out instead. ErrInvalid.
 func (c *Capability) UnmarshalText(text []byte) error {
-	if len(text) == 0 {
-		*c = 0
-		return nil
-	}
 	got, ok := ParseCapability(string(text))
 	if !ok {
 		return fmt.Errorf("%w: a capability is one or more of %s", ErrInvalid, strings.Join(capabilityNames, "+"))
@@ -88,43 +84,68 @@ next:
 //	closed, erased                                 nothing                      404
 //	any other status                               nothing                      403
 func Check(state State, plan Plan, at time.Time, c Capability) error {
-	const (
-		toPay   = SignIn | Read | Pay | Export
-		toLeave = SignIn | Pay | Export
-	)
+	s := standingOf(&state, &plan)
+	return s.check(at, c)
+}
+
+// standing is Check for a state and a plan at every instant: worked out once for an
+// account that is remembered.
+type standing struct {
+	before allowance
+	end    time.Time // of before; zero: it has none
+	after  allowance
+}
+
+// allowance is what may be done, and what else is answered.
+type allowance struct {
+	may       Capability
+	otherwise error
+}
+
+const (
+	toPay   = SignIn | Read | Pay | Export
+	toLeave = SignIn | Pay | Export
+)
+
+func standingOf(state *State, plan *Plan) standing {
+	s := standing{before: allowance{may: all}}
+	switch state.Status {
+	case StatusTrial:
+		s.end, s.after = state.TrialEndsAt, allowance{toPay, ErrTrialOver}
+	case StatusActive:
+		s.end, s.after = state.PaidUntil, allowance{toPay, ErrPastDue}
+	case StatusPastDue:
+		s.end, s.after = state.GraceEndsAt, allowance{toPay, ErrPastDue}
+		if s.end.IsZero() {
+			s.before = s.after
+		}
+	case StatusPendingPayment:
+		s.before = allowance{toPay, ErrPaymentPending}
+	case StatusSuspended:
+		s.before = allowance{toLeave, ErrSuspended}
+	case StatusCancelled:
+		s.before = allowance{toLeave, ErrCancelled}
+	case StatusClosed, StatusErased:
+		s.before = allowance{0, ErrNoAccount}
+	default:
+		s.before = allowance{0, ErrUnknownStatus}
+	}
+	if s.before.may == all && (plan.Slug == "" || !plan.Active) {
+		s.before = allowance{toPay, ErrPlanInactive}
+	}
+	return s
+}
+
+func (s *standing) check(at time.Time, c Capability) error {
 	if c == 0 || c&^all != 0 {
 		return ErrForbidden // a capability nobody knows is one nobody has
 	}
-	may, otherwise := all, error(nil)
-	switch state.Status {
-	case StatusTrial:
-		if !state.TrialEndsAt.IsZero() && !at.Before(state.TrialEndsAt) {
-			may, otherwise = toPay, ErrTrialOver
-		}
-	case StatusActive:
-		if !state.PaidUntil.IsZero() && !at.Before(state.PaidUntil) {
-			may, otherwise = toPay, ErrPastDue
-		}
-	case StatusPastDue:
-		if !at.Before(state.GraceEndsAt) {
-			may, otherwise = toPay, ErrPastDue
-		}
-	case StatusPendingPayment:
-		may, otherwise = toPay, ErrPaymentPending
-	case StatusSuspended:
-		may, otherwise = toLeave, ErrSuspended
-	case StatusCancelled:
-		may, otherwise = toLeave, ErrCancelled
-	case StatusClosed, StatusErased:
-		return ErrNoAccount
-	default:
-		return ErrUnknownStatus
+	a := &s.before
+	if !s.end.IsZero() && !at.Before(s.end) {
+		a = &s.after
 	}
-	if otherwise == nil && (plan.Slug == "" || !plan.Active) {
-		may, otherwise = toPay, ErrPlanInactive
-	}
-	if c&^may != 0 {
-		return otherwise
+	if c&^a.may != 0 {
+		return a.otherwise
 	}
 	return nil
 }

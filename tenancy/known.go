@@ -12,12 +12,13 @@ import (
 
 // known is what was read of an account, for Check.
 type known struct {
-	account AccountID
-	state   State
-	plan    *Plan // shared by all that are on it
-	epoch   int64
-	readAt  time.Time
-	lives   []*changes.Life // nil: it was read for one question
+	standing standing
+	account  AccountID
+	plan     *Plan           // shared by all that are on it
+	lives    []*changes.Life // nil: it was read for one question
+	readAt   time.Time
+	epoch    int64
+	state    State
 }
 
 // remembers what Validate needs of accounts.
@@ -85,6 +86,7 @@ func (a *Accounts) read(ctx context.Context, db bun.IDB, id AccountID) (*known, 
 	k := &known{account: id, readAt: changes.Now().Time}
 	state, plan, err := a.cfg.Loader(ctx, db, id)
 	k.state, k.plan = state, &plan
+	k.standing = standingOf(&k.state, k.plan)
 	return k, err
 }
 

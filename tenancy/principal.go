@@ -57,11 +57,14 @@ const AllScopes Permission = "*"
 // It returns what Enter returns, and ErrForbidden when need is more than the
 // principal may.
 func (a *Accounts) EnterAs(ctx context.Context, db bun.IDB, who Principal, need Capability) (context.Context, error) {
-	e := &entered{Context: ctx}
-	if err := a.validate(ctx, db, &who, need, changes.Now(), &e.entry); err != nil {
+	e := &struct {
+		entered
+		who Principal
+	}{entered{Context: ctx}, who}
+	if err := a.validate(ctx, db, &e.who, need, changes.Now(), &e.entry); err != nil {
 		return nil, err
 	}
-	return e, nil
+	return &e.entered, nil
 }
 
 // Validate is EnterAs without a context: for what stands in front of a transport of
@@ -76,7 +79,8 @@ func (a *Accounts) Validate(ctx context.Context, db bun.IDB, who Principal, need
 }
 
 // EnterSeen is EnterAs for package authn, which has read the clock and has found who in
-// its memory then, or in the database since: neither is done twice in one request.
+// its memory then, or in the database since: neither is done twice in one request. Nobody
+// changes who any more.
 func (a *Accounts) EnterSeen(ctx context.Context, db bun.IDB, who *Principal, need Capability, now changes.Instant) (context.Context, error) {
 	e := &entered{Context: ctx}
 	if err := a.seen(ctx, db, who, need, now, &e.entry); err != nil {
@@ -121,17 +125,26 @@ func (a *Accounts) check(ctx context.Context, who *Principal, k *known, need Cap
 	if !a.realClock {
 		at = a.cfg.Now()
 	}
-	err := Check(k.state, *k.plan, at, need)
-	if missing := who.forbids(need); missing != 0 {
-		err = fmt.Errorf("%w: it needs %s", ErrForbidden, missing)
+	err := k.standing.check(at, need)
+	if missing := who.forbids(need) & all; missing != 0 {
+		err = forbidden[missing]
 	}
 	recognise(ctx, who.Account, err == nil) // also who is refused: the credential was right
 	if err != nil {
 		return err
 	}
-	*e = entry{known: k, actor: who.Actor, need: need, delegation: who.Delegation, bounds: who.Bounds, env: who.Env}
+	*e = entry{known: k, who: who, at: now, need: need}
 	return nil
 }
+
+// forbidden are the refusals by what is missing: whoever gets one may come back a
+// thousand times a second.
+var forbidden = func() (refusals [all + 1]error) {
+	for missing := range refusals {
+		refusals[missing] = fmt.Errorf("%w: it needs %s", ErrForbidden, Capability(missing))
+	}
+	return refusals
+}()
 
 // forbids is what the principal may not enter for, of what is needed.
 func (p *Principal) forbids(need Capability) Capability {

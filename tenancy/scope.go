@@ -5,6 +5,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/quitrent/quitrent/internal/changes"
 	"github.com/quitrent/quitrent/internal/tx"
 )
 
@@ -54,12 +55,10 @@ type entered struct {
 
 // entry is what a Scope is made of when somebody asks for it.
 type entry struct {
-	known      *known
-	actor      Actor
-	need       Capability
-	delegation *Delegation
-	bounds     *Bounds
-	env        string
+	known *known
+	who   *Principal // that nobody changes
+	at    changes.Instant
+	need  Capability
 }
 
 func (e *entered) Value(key any) any {
@@ -71,8 +70,8 @@ func (e *entered) Value(key any) any {
 
 func (e *entry) scope() Scope {
 	return Scope{
-		Account: e.known.account, State: e.known.state, Plan: *e.known.plan, Actor: e.actor, Capability: e.need,
-		Delegation: e.delegation, Bounds: e.bounds, Env: e.env, Epoch: e.known.epoch,
+		Account: e.known.account, State: e.known.state, Plan: *e.known.plan, Actor: e.who.Actor, Capability: e.need,
+		Delegation: e.who.Delegation, Bounds: e.who.Bounds, Env: e.who.Env, Epoch: e.known.epoch,
 	}
 }
 
@@ -80,11 +79,23 @@ func (e *entry) scope() Scope {
 // the handler runs outside the middleware that enters, which is a programming
 // error and must not be answered with somebody's data.
 func From(ctx context.Context) Scope {
-	s, ok := Lookup(ctx)
+	e := from(ctx)
+	return e.scope()
+}
+
+func from(ctx context.Context) *entered {
+	e, ok := ctx.Value(scopeKey{}).(*entered)
 	if !ok {
 		panic("tenancy: no account in this context: mount the handler behind authn's middleware or call Accounts.Enter")
 	}
-	return s
+	return e
+}
+
+// EnteredAt is what package throttle needs of From in each request, and when the context
+// entered. The plan is shared: read it.
+func EnteredAt(ctx context.Context) (account AccountID, plan *Plan, at changes.Instant) {
+	e := from(ctx)
+	return e.known.account, e.known.plan, e.at
 }
 
 // Lookup is From for code that may run outside an account.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quitrent/quitrent/internal/problem"
@@ -20,22 +21,38 @@ const (
 // announce adds the policy and its state to an answer. Both fields are lists, so
 // another policy's stay.
 func (l *Limiter) announce(h http.Header, policy string, d Decision) {
+	known := l.policies.of(policy, d.Limit)
 	// Keys in canonical form, which Add makes anew each time.
-	if known := l.policies.of(policy, d.Limit); h["Ratelimit-Policy"] == nil {
-		h["Ratelimit-Policy"] = known.field
-	} else {
-		h["Ratelimit-Policy"] = append(h["Ratelimit-Policy"], known.field...)
+	if len(h) == 0 {
+		h["Ratelimit-Policy"], h["Ratelimit"] = known.field, known.state(d)
+		return
 	}
-	h["Ratelimit"] = append(h["Ratelimit"], stateField(policy, d))
+	add(h, "Ratelimit-Policy", known.field)
+	add(h, "Ratelimit", known.state(d))
 }
 
-// maxPolicies bounds the descriptions that are kept: a plan has one.
-const maxPolicies = 1000
+// add adds a list of one whose capacity is one, so that what is added to it goes
+// elsewhere.
+func add(h http.Header, key string, list []string) {
+	if before := h[key]; before != nil {
+		list = append(before, list...)
+	}
+	h[key] = list
+}
+
+const (
+	// maxPolicies bounds the descriptions that are kept: a plan has one.
+	maxPolicies = 1000
+	// atHand is how many of them are found without a lock, and how many states each
+	// keeps. Powers of two.
+	atHand = 64
+)
 
 // policies keeps what is said of limits again and again.
 type policies struct {
+	hand  [atHand]atomic.Pointer[description]
 	mu    sync.RWMutex
-	known map[limited]description
+	known map[limited]*description
 }
 
 type limited struct {
@@ -45,29 +62,60 @@ type limited struct {
 
 // description is what is said of a limit.
 type description struct {
-	field []string // a list of one whose capacity is one: what is added to it goes elsewhere
-	body  []byte   // of a refusal
+	limited
+	field  []string
+	body   []byte // of a refusal
+	states [atHand]atomic.Pointer[state]
 }
 
-func (p *policies) of(policy string, l Limit) description {
+// state is what is said of a bucket. Most are nearly full, and say the same.
+type state struct {
+	remaining int
+	seconds   int64
+	field     []string
+}
+
+func (p *policies) of(policy string, l Limit) *description {
 	key := limited{policy, l}
+	place := &p.hand[(math.Float64bits(float64(l.Rate))^uint64(l.Burst))*0x9e3779b97f4a7c15>>(64-6)]
+	if d := place.Load(); d != nil && d.limited == key {
+		return d
+	}
+	d := p.find(key)
+	place.Store(d)
+	return d
+}
+
+func (p *policies) find(key limited) *description {
 	p.mu.RLock()
 	d, ok := p.known[key]
 	p.mu.RUnlock()
 	if ok {
 		return d
 	}
-	d = description{
-		field: []string{policyField(policy, l)},
-		body:  problem.Body(&LimitedError{Policy: policy, Decision: Decision{Limit: l}}),
+	d = &description{
+		limited: key,
+		field:   []string{policyField(key.policy, key.limit)},
+		body:    problem.Body(&LimitedError{Policy: key.policy, Decision: Decision{Limit: key.limit}}),
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.known == nil || len(p.known) >= maxPolicies {
-		p.known = map[limited]description{}
+		p.known = map[limited]*description{}
 	}
 	p.known[key] = d
 	return d
+}
+
+// state is the field of a decision under this limit.
+func (of *description) state(d Decision) []string {
+	place, left := &of.states[d.Remaining%atHand], seconds(d.Reset)
+	s := place.Load()
+	if s == nil || s.remaining != d.Remaining || s.seconds != left {
+		s = &state{remaining: d.Remaining, seconds: left, field: []string{stateField(of.policy, d)}}
+		place.Store(s)
+	}
+	return s.field
 }
 
 func policyField(policy string, l Limit) string {

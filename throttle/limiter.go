@@ -1,6 +1,7 @@
 package throttle
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -38,6 +39,7 @@ type Config struct {
 // in memory: use one for the whole process. It serves any number of goroutines.
 type Limiter struct {
 	cfg      Config
+	real     bool // Config.Now is time.Now
 	policies *policies
 
 	// A table for each, so that keys which strangers choose cannot push out others.
@@ -58,7 +60,8 @@ func New(cfg Config) *Limiter {
 	if cfg.MaxKeys <= 0 {
 		cfg.MaxKeys = 1 << 20
 	}
-	if cfg.Now == nil {
+	real := cfg.Now == nil
+	if real {
 		cfg.Now = time.Now
 	}
 	if cfg.OnError == nil {
@@ -66,6 +69,7 @@ func New(cfg Config) *Limiter {
 	}
 	return &Limiter{
 		cfg:        cfg,
+		real:       real,
 		policies:   &policies{},
 		keys:       bucket.New[string](cfg.MaxKeys),
 		accounts:   bucket.New[tenancy.AccountID](cfg.MaxKeys),
@@ -90,9 +94,24 @@ func (l *Limiter) Take(key string, limit Limit, n int) Decision {
 // plan: for work that costs more than the one token that Middleware takes, and
 // for what does not come over HTTP.
 func (l *Limiter) TakeAccount(scope tenancy.Scope, n int) Decision {
-	return decision(l.accounts.Take(l.cfg.Now(), scope.Account, bucket.Limit(l.planLimit(scope.Plan)), n))
+	return decision(l.accounts.Take(l.cfg.Now(), scope.Account, l.planLimit(&scope.Plan), n))
 }
 
-func (l *Limiter) planLimit(p tenancy.Plan) Limit {
-	return Limit{Rate: rate.Limit(p.Rate), Burst: p.Burst}.or(l.cfg.Default)
+// takeEntered takes a token for a request at the instant at which it has entered, which
+// saves reading the clock again. What is refused then may have waited since, or its
+// context is an old one: that counts now.
+func (l *Limiter) takeEntered(ctx context.Context) Decision {
+	account, plan, at := tenancy.EnteredAt(ctx)
+	limit := l.planLimit(plan)
+	if l.real {
+		if d := l.accounts.Take(at.Time, account, limit, 1); d.Allowed {
+			return decision(d)
+		}
+	}
+	return decision(l.accounts.Take(l.cfg.Now(), account, limit, 1))
+}
+
+// planLimit is the plan's limit as the tables take it.
+func (l *Limiter) planLimit(p *tenancy.Plan) bucket.Limit {
+	return bucket.Limit(Limit{Rate: rate.Limit(p.Rate), Burst: p.Burst}.or(l.cfg.Default))
 }

@@ -25,7 +25,7 @@ const (
 // middleware that enters, and panics like tenancy.From without it.
 func (l *Limiter) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		d := l.TakeAccount(tenancy.From(r.Context()), 1)
+		d := l.takeEntered(r.Context())
 		l.announce(w.Header(), accountPolicy, d)
 		if !d.Allowed {
 			l.refuse(w, r, accountPolicy, d)

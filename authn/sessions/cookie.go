@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/quitrent/quitrent/authn"
+	"github.com/quitrent/quitrent/internal/crossorigin"
 )
 
 // Read implements authn.Reader: it finds the session's token in its cookie. An empty
@@ -30,15 +31,9 @@ func (s *Sessions) Read(r *http.Request) (authn.Credential, error) {
 	}
 }
 
-// sameOrigin refuses what a page of another origin made a browser send. The method of
-// a WebSocket's handshake is GET, and yet it is no mere reading: a page of any origin
-// may begin one and read what comes.
+// sameOrigin refuses what a page of another origin made a browser send.
 func (s *Sessions) sameOrigin(r *http.Request) error {
-	if r.Header.Get("Upgrade") != "" {
-		r = r.WithContext(r.Context()) // a copy
-		r.Method = http.MethodPost
-	}
-	if s.origins.Check(r) != nil {
+	if crossorigin.Refused(s.origins, r) {
 		return ErrCrossOrigin
 	}
 	return nil

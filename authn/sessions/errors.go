@@ -11,8 +11,8 @@ import (
 // The refusals of this package. Over HTTP they answer with the status named, as
 // problem details (RFC 9457).
 var (
-	// 403. ErrCrossOrigin refuses what a page of another origin made a browser send.
-	ErrCrossOrigin = problem.New(http.StatusForbidden, "cross_origin", "a page of another site may not do that: use the service's own pages")
+	// ErrCrossOrigin (403) refuses what a page of another origin made a browser send.
+	ErrCrossOrigin = authn.ErrCrossOrigin
 
 	// 404: also for a session of somebody else.
 	ErrNoSession = problem.New(http.StatusNotFound, "no_session", "there is no such session")

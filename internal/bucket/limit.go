@@ -25,6 +25,15 @@ func (l Limit) Or(other Limit) Limit {
 	return other
 }
 
+// in is how many tokens come in that many nanoseconds.
+func (l Limit) in(d int64) float64 { return float64(d) / float64(time.Second) * float64(l.Rate) }
+
+// there reports that a call may take what would leave rest: also when it would have to
+// wait for less than a nanosecond, which is rounding as a rule.
+func (l Limit) there(rest float64) bool {
+	return rest >= 0 || -rest/float64(l.Rate)*float64(time.Second) < 1
+}
+
 // after is how long it takes until there are that many tokens more, rounded up.
 func (l Limit) after(tokens float64) time.Duration {
 	d := math.Ceil(tokens / float64(l.Rate) * float64(time.Second))
@@ -34,9 +43,8 @@ func (l Limit) after(tokens float64) time.Duration {
 	return max(0, time.Duration(d))
 }
 
-// left is the largest n that could be taken when the bucket holds tokens. The
-// engine lets a call pass that would have to wait for less than a nanosecond, and
-// so must this, or it would report 4 left of the 5 that are there but for rounding.
+// left is the largest n that could be taken when the bucket holds tokens: as there
+// says, or it would report 4 left of the 5 that are there but for rounding.
 func (l Limit) left(tokens float64) int {
 	n := math.Ceil(tokens+float64(l.Rate)/float64(time.Second)) - 1
 	if n >= float64(l.Burst) {

@@ -25,7 +25,8 @@ type Table[K comparable] struct {
 type shard[K comparable] struct {
 	mu      sync.Mutex
 	most    int
-	buckets map[K]*bucket[K]
+	base    time.Time // from which instants are counted
+	buckets index[K]
 	order   []*bucket[K] // the same buckets, for the hand to go round
 	hand    int
 	open    map[K]int // admitted and not settled
@@ -40,55 +41,65 @@ func New[K comparable](maxKeys int) *Table[K] {
 	t := &Table[K]{seed: maphash.MakeSeed(), shards: make([]shard[K], n)}
 	for i := range t.shards {
 		t.shards[i].most = maxKeys / n
-		t.shards[i].buckets = map[K]*bucket[K]{}
 		t.shards[i].open = map[K]int{}
 	}
 	return t
 }
 
-func (t *Table[K]) shard(key K) *shard[K] {
-	return &t.shards[maphash.Comparable(t.seed, key)&uint64(len(t.shards)-1)]
+// instant is now for a bucket, at most 146 years from another one.
+func (s *shard[K]) instant(now time.Time) int64 {
+	if len(s.order) == 0 {
+		s.base = now
+	}
+	return int64(min(max(now.Sub(s.base), -1<<62), 1<<62))
+}
+
+func (t *Table[K]) shard(key K) (s *shard[K], hash uint64) {
+	hash = maphash.Comparable(t.seed, key)
+	return &t.shards[hash&uint64(len(t.shards)-1)], hash
 }
 
 // Take takes n tokens from the key's bucket, all or none; with n <= 0 it only looks.
 func (t *Table[K]) Take(now time.Time, key K, limit Limit, n int) Decision {
-	s := t.shard(key)
+	s, hash := t.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b, ok := s.buckets[key]
-	if !ok {
+	at := s.instant(now)
+	b := s.buckets.find(hash, key)
+	if b == nil {
 		if n <= 0 || n > limit.Burst { // nothing will be taken from it
 			return decide(limit, float64(limit.Burst), n, false)
 		}
-		b = s.add(now, key, limit)
+		b = s.add(at, key, hash, limit)
 	}
-	return b.take(now, limit, n)
+	return b.take(at, limit, n)
 }
 
 // Charge takes one token from the key's bucket for what has happened already, owing
 // it if need be.
 func (t *Table[K]) Charge(now time.Time, key K, limit Limit) {
-	s := t.shard(key)
+	s, hash := t.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.charge(now, key, limit)
+	s.charge(s.instant(now), key, hash, limit)
 }
 
-func (s *shard[K]) charge(now time.Time, key K, limit Limit) {
-	b, ok := s.buckets[key]
-	if !ok {
-		b = s.add(now, key, limit)
+func (s *shard[K]) charge(now int64, key K, hash uint64, limit Limit) {
+	b := s.buckets.find(hash, key)
+	if b == nil {
+		b = s.add(now, key, hash, limit)
 	}
 	b.charge(now, limit, 1)
 }
 
 // GiveBack returns a token that was taken.
 func (t *Table[K]) GiveBack(now time.Time, key K, limit Limit) {
-	s := t.shard(key)
+	s, hash := t.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if b, ok := s.buckets[key]; ok { // otherwise it was full again and is gone
-		b.charge(now, limit, -1)
+	at := s.instant(now)
+	if b := s.buckets.find(hash, key); b != nil { // otherwise it was full again and is gone
+		b.charge(at, limit, -1)
 	}
 }
 
@@ -98,13 +109,13 @@ const mostOpen = 5
 // Admit lets one more of the key's begin, of which Settle will tell whether it costs
 // a token. It takes none and makes no bucket.
 func (t *Table[K]) Admit(now time.Time, key K, limit Limit) Decision {
-	s := t.shard(key)
+	s, hash := t.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	at := s.instant(now)
 	left := float64(limit.Burst)
-	if b, ok := s.buckets[key]; ok {
-		now = b.enter(now, limit)
-		left = b.tokens.TokensAt(now)
+	if b := s.buckets.find(hash, key); b != nil {
+		_, left = b.enter(at, limit)
 	}
 	if s.open[key]/mostOpen >= limit.Burst {
 		left = min(left, 0) // all of it is spoken for
@@ -118,31 +129,32 @@ func (t *Table[K]) Admit(now time.Time, key K, limit Limit) Decision {
 
 // Settle ends what Admit began; it costs a token, owed if need be, if it failed.
 func (t *Table[K]) Settle(now time.Time, key K, limit Limit, failed bool) {
-	s := t.shard(key)
+	s, hash := t.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	at := s.instant(now)
 	if s.open[key]--; s.open[key] <= 0 {
 		delete(s.open, key)
 	}
 	if failed {
-		s.charge(now, key, limit)
+		s.charge(at, key, hash, limit)
 	}
 }
 
-func (s *shard[K]) add(now time.Time, key K, limit Limit) *bucket[K] {
+func (s *shard[K]) add(now int64, key K, hash uint64, limit Limit) *bucket[K] {
 	s.sweep(now)
-	b := newBucket(key, limit)
-	b.at = len(s.order)
+	b := newBucket(key, hash, now, limit)
+	b.order = len(s.order)
 	s.order = append(s.order, b)
-	s.buckets[key] = b
+	s.buckets.add(b)
 	return b
 }
 
 // sweep makes room for one bucket. It drops the full ones among the next few, and
 // if that is not enough, the one of them that would be full soonest.
-func (s *shard[K]) sweep(now time.Time) {
+func (s *shard[K]) sweep(now int64) {
 	var next *bucket[K]
-	var after time.Duration
+	var after int64
 	for range min(look, len(s.order)) {
 		s.hand %= len(s.order)
 		b := s.order[s.hand]
@@ -162,9 +174,9 @@ func (s *shard[K]) sweep(now time.Time) {
 
 func (s *shard[K]) drop(b *bucket[K]) {
 	last := len(s.order) - 1
-	s.order[b.at] = s.order[last]
-	s.order[b.at].at = b.at
+	s.order[b.order] = s.order[last]
+	s.order[b.order].order = b.order
 	s.order[last] = nil
 	s.order = s.order[:last]
-	delete(s.buckets, b.key)
+	s.buckets.remove(b)
 }

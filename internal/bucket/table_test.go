@@ -12,11 +12,11 @@ func (t *Table[K]) len() int {
 	n := 0
 	for i := range t.shards {
 		s := &t.shards[i]
-		if len(s.buckets) != len(s.order) {
+		if s.buckets.n != len(s.order) {
 			panic("a bucket without a place, or a place without one")
 		}
-		for at, b := range s.order {
-			if b.at != at || s.buckets[b.key] != b {
+		for place, b := range s.order {
+			if b.order != place || s.buckets.find(b.hash, b.key) != b {
 				panic("a bucket in another one's place")
 			}
 		}
@@ -139,7 +139,7 @@ func TestAdmit_WhatFailsIsOwedInFullAndTheRestCostsNothing(t *testing.T) {
 	if d := tab.Admit(t0, "k", limit); d.Allowed || d.RetryAfter != 2*time.Second {
 		t.Errorf("three failures of two: %+v", d)
 	}
-	if n := len(tab.shard("k").open); n != 0 {
-		t.Errorf("%d keys have something open", n)
+	if s, _ := tab.shard("k"); len(s.open) != 0 {
+		t.Errorf("%d keys have something open", len(s.open))
 	}
 }

@@ -2,14 +2,17 @@
 // more than it is allowed.
 package cache
 
-import "sync"
+import (
+	"math/rand/v2"
+	"sync"
+)
 
 // shards is how many parts of a Map lock apart. A power of two.
 const shards = 64
 
 // Map keeps values by key. It holds at most a fixed number: a new one that finds its
 // part of the map full pushes out another one of that part, by chance. So nobody can
-// aim at what is pushed out, and a hit is no write.
+// aim at what is pushed out, and a hit is no write and waits for nobody.
 type Map[K comparable, V any] struct {
 	hash   func(K) uint64
 	gone   func(V)
@@ -17,9 +20,9 @@ type Map[K comparable, V any] struct {
 }
 
 type shard[K comparable, V any] struct {
-	mu     sync.RWMutex
-	most   int
-	values map[K]V
+	table[K, V]
+	mu   sync.Mutex // of who changes it
+	most int
 }
 
 // New is a Map of at most most values, and of one per shard at least. hash spreads the
@@ -29,47 +32,58 @@ func New[K comparable, V any](most int, hash func(K) uint64, gone func(V)) *Map[
 	m := &Map[K, V]{hash: hash, gone: gone}
 	for i := range m.shards {
 		m.shards[i].most = max(1, most/shards)
-		m.shards[i].values = map[K]V{}
+		m.shards[i].clear()
 	}
 	return m
 }
 
-func (m *Map[K, V]) shard(k K) *shard[K, V] { return &m.shards[m.hash(k)%shards] }
-
 // Get finds the value of k.
-func (m *Map[K, V]) Get(k K) (V, bool) {
-	s := m.shard(k)
-	s.mu.RLock()
-	v, ok := s.values[k]
-	s.mu.RUnlock()
-	return v, ok
+func (m *Map[K, V]) Get(k K) (v V, ok bool) {
+	if p := m.Find(k); p != nil {
+		return *p, true
+	}
+	return v, false
+}
+
+// Find is Get where the value lies, or nil. Others read it too, and it stays as it is
+// when another one is put in its place.
+func (m *Map[K, V]) Find(k K) *V {
+	h := m.hash(k)
+	if n, _ := m.shards[h%shards].find(h, k); n != nil {
+		return &n.value
+	}
+	return nil
 }
 
 // Put keeps v under k.
 func (m *Map[K, V]) Put(k K, v V) {
-	s := m.shard(k)
+	h := m.hash(k)
+	s := &m.shards[h%shards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old, ok := s.values[k]; ok {
-		m.tell(old)
-	} else if len(s.values) >= s.most {
-		for victim, old := range s.values { // in no order: that is the chance
-			delete(s.values, victim)
-			m.tell(old)
-			break
-		}
+	n := &node[K, V]{key: k, hash: h, value: v}
+	if old, at := s.find(h, k); old != nil {
+		m.tell(old.value)
+		s.slots()[at].Store(n)
+		return
 	}
-	s.values[k] = v
+	if s.n >= s.most {
+		at := s.someone(rand.Uint64)
+		m.tell(s.slots()[at].Load().value)
+		s.remove(at)
+	}
+	s.insert(n)
 }
 
 // Delete forgets k.
 func (m *Map[K, V]) Delete(k K) {
-	s := m.shard(k)
+	h := m.hash(k)
+	s := &m.shards[h%shards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old, ok := s.values[k]; ok {
-		delete(s.values, k)
-		m.tell(old)
+	if old, at := s.find(h, k); old != nil {
+		s.remove(at)
+		m.tell(old.value)
 	}
 }
 
@@ -78,10 +92,10 @@ func (m *Map[K, V]) Clear() {
 	for i := range m.shards {
 		s := &m.shards[i]
 		s.mu.Lock()
-		for _, old := range s.values {
-			m.tell(old)
+		if m.gone != nil {
+			s.each(func(n *node[K, V]) { m.gone(n.value) })
 		}
-		s.values = map[K]V{}
+		s.clear()
 		s.mu.Unlock()
 	}
 }
@@ -91,9 +105,9 @@ func (m *Map[K, V]) Len() int {
 	n := 0
 	for i := range m.shards {
 		s := &m.shards[i]
-		s.mu.RLock()
-		n += len(s.values)
-		s.mu.RUnlock()
+		s.mu.Lock()
+		n += s.n
+		s.mu.Unlock()
 	}
 	return n
 }

@@ -186,3 +186,41 @@ func TestMap_ManyAtOnceLoseNoValueAndTellOfNoneTwice(t *testing.T) {
 		}
 	}
 }
+
+// Who reads meets no moment at which a value is not there that nobody takes away,
+// whatever comes, goes and grows around it.
+func TestMap_WhatStaysIsFoundAtEveryMoment(t *testing.T) {
+	const stays = 20
+	m := cache.New[int, int](100*shards, mod(1), nil) // all in one place
+	for k := range stays {
+		m.Put(k, k)
+	}
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer close(done)
+		for i := range 20_000 {
+			m.Put(stays+i%70, i)
+			m.Delete(stays + (i*31)%70)
+		}
+	})
+	for range 2 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if v, ok := m.Get(i % stays); !ok || v != i%stays {
+					t.Errorf("%d: %d, %v", i%stays, v, ok)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := m.Len(); n < stays || n > stays+70 {
+		t.Errorf("it holds %d", n)
+	}
+}

@@ -75,6 +75,7 @@ type Feed struct {
 	lives  *cache.Map[string, *Life]
 	shared *cache.Map[string, *Life] // of subjects that much depends on
 	prefix string                    // of those
+	ended  atomic.Uint32             // lives
 
 	mu    sync.Mutex
 	round int64  // of the readings
@@ -83,6 +84,11 @@ type Feed struct {
 	seen  map[string]sighting
 	own   map[string]own
 	prune int // so many in own are looked through for those that are over
+}
+
+func (f *Feed) end(l *Life) {
+	l.over.Store(true)
+	f.ended.Add(1) // after it: who has seen the number sees the life over
 }
 
 // moment is an Instant: since the Feed was made, and as the wall clock shows it.
@@ -111,10 +117,10 @@ func New(table string, bound time.Duration, most int) *Feed {
 	seed := maphash.MakeSeed()
 	f := &Feed{
 		table: table, bound: bound, base: time.Now(), asked: make(chan struct{}, 1),
-		lives:  cache.New(most, func(s string) uint64 { return maphash.String(seed, s) }, func(l *Life) { l.over.Store(true) }),
-		shared: cache.New(maxShared, func(s string) uint64 { return maphash.String(seed, s) }, func(l *Life) { l.over.Store(true) }),
-		first:  1, seen: map[string]sighting{}, own: map[string]own{},
+		first: 1, seen: map[string]sighting{}, own: map[string]own{},
 	}
+	hash := func(s string) uint64 { return maphash.String(seed, s) }
+	f.lives, f.shared = cache.New(most, hash, f.end), cache.New(maxShared, hash, f.end)
 	f.now = func() moment { return f.moment(Now()) }
 	return f
 }

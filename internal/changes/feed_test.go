@@ -11,6 +11,8 @@ import (
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/sqlitedialect"
+
+	"github.com/quitrent/quitrent/internal/cache"
 )
 
 const bound = time.Second
@@ -130,6 +132,32 @@ func TestFeed_AChangeEndsWhatDependsOnIt(t *testing.T) {
 	p.want("the other one has changed", "y", 0)
 }
 
+// Where there is room for few subjects, one may push out another on which the same value
+// depends: that value counts no more, or its subject's change would not end it.
+func TestFeed_AValueWhoseSubjectIsPushedOutCountsNoMore(t *testing.T) {
+	p := newProcess(t)
+	p.lives = cache.New(1, func(s string) uint64 { return uint64(len(s)) }, p.end)
+	p.keep(p.Begin(), "x", 1, "a", "b") // of one length, and so in one place
+	p.want("its second subject has pushed out the first", "x", 0)
+	p.keep(p.Begin(), "y", 2, "a")
+	p.want("its only subject is there", "y", 2)
+	p.keep(p.Begin(), "z", 3, "b")
+	p.want("its subject was pushed out by another value's", "y", 0)
+	p.want("the other value", "z", 3)
+}
+
+// A value that was looked at when something else had ended is looked at again.
+func TestFeed_EveryEndIsNoticed(t *testing.T) {
+	p := newProcess(t)
+	p.keep(p.Begin(), "x", 1, "a", "b", "c")
+	for i, subject := range []string{"d", "e", "b"} {
+		p.load(subject, 2) // so that it has a life
+		p.want("nothing of it has changed", "x", 1)
+		p.read(row{subject, int64(i + 1)})
+	}
+	p.want("its second subject has changed", "x", 0)
+}
+
 func TestFeed_ASlowLoadBringsNothingBack(t *testing.T) {
 	p := newProcess(t)
 	slow := p.Begin()
@@ -165,8 +193,10 @@ func TestMemo_NothingIsOlderThanMaxAge(t *testing.T) {
 	p.clock.pass(maxLoad)
 	p.read()
 	p.keep(begin, "x", 1, "a")
-	p.clock.pass(MaxAge - maxLoad - 1)
-	p.read()
+	for left := MaxAge - maxLoad - 1; left > 0; left -= time.Minute {
+		p.clock.pass(min(left, time.Minute))
+		p.read()
+	}
 	p.want("before MaxAge", "x", 1)
 	p.clock.pass(1)
 	p.want("at MaxAge", "x", 0)

@@ -1,6 +1,8 @@
 package changes
 
 import (
+	"sync/atomic"
+
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/internal/cache"
@@ -16,19 +18,28 @@ type Memo[K comparable, V any] struct {
 // pointer more is a wait for memory more in every request.
 type memory[V any] struct {
 	value V
-	lives [maxSubjects]*Life
 	until int64
+	ended uint32 // as many lives had, when none of these had
+	lives [maxSubjects]*Life
 }
 
 // maxSubjects is how many subjects a value can depend on.
 const maxSubjects = 3
 
-func (m *memory[V]) over() bool {
+// over reports that one of the lives has ended. They are looked at where any has ended
+// since they were looked at last. That nothing lasts longer than MaxAge keeps the number
+// from coming round.
+func (m *memory[V]) over(f *Feed) bool {
+	ended := f.ended.Load() // before the lives
+	if atomic.LoadUint32(&m.ended) == ended {
+		return false
+	}
 	for _, l := range m.lives {
 		if l != nil && l.Over() {
 			return true
 		}
 	}
+	atomic.StoreUint32(&m.ended, ended)
 	return false
 }
 
@@ -44,7 +55,7 @@ func (m *Memo[K, V]) Get(db bun.IDB, now Instant, k K) (V, bool) {
 
 func (m *Memo[K, V]) get(db bun.IDB, now moment, k K) (V, bool) {
 	if m.feed.fresh(db, now) {
-		if got, ok := m.values.Get(k); ok && !got.over() && now.mono < got.until {
+		if got := m.values.Find(k); got != nil && now.mono < got.until && !got.over(m.feed) {
 			return got.value, true
 		}
 	}
@@ -61,7 +72,7 @@ func (m *Memo[K, V]) Len() int { return m.values.Len() }
 // three subjects.
 func (m *Memo[K, V]) Keep(t Ticket, db bun.IDB, k K, value func(lives []*Life) V, subjects ...string) bool {
 	return m.feed.keep(t, db, func(lives []*Life) {
-		kept := memory[V]{value: value(lives), until: t.at + int64(MaxAge)}
+		kept := memory[V]{value: value(lives), until: t.at + int64(MaxAge), ended: m.feed.ended.Load() - 1} // and so looked at
 		if copy(kept.lives[:], lives) == len(lives) {
 			m.values.Put(k, kept)
 		}
