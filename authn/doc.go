@@ -68,7 +68,8 @@
 // A key enters its account for what its May says, tenancy.Use at most. What takes a
 // permission it may do as far as its Maker may do it now and its Scopes name it: a
 // demotion shrinks the keys of who is demoted, and a removal stops them with
-// ErrOrphaned, until somebody takes them over. A key without scopes can do what asks for
+// ErrOrphaned, until somebody takes them over; in accounts that a host keeps, where
+// tenancy's Config.MemberLoader can say who was removed. A key without scopes can do what asks for
 // a capability alone. Keys that an operator or a job makes act on nobody's rights and
 // hold their scopes.
 //

@@ -18,7 +18,14 @@ import (
 // depends on how fast it is.
 func (h *house) remember(t *testing.T, cfg authn.Config) (read func()) {
 	t.Helper()
-	h.accounts = tenancy.New(tenancy.Config{Now: h.clock.Now, RevocationBound: time.Hour})
+	return h.rememberOf(t, tenancy.Config{}, cfg)
+}
+
+// rememberOf is remember for the accounts of a host.
+func (h *house) rememberOf(t *testing.T, of tenancy.Config, cfg authn.Config) (read func()) {
+	t.Helper()
+	of.Now, of.RevocationBound = h.clock.Now, time.Hour
+	h.accounts = tenancy.New(of)
 	cfg.Now = h.clock.Now
 	if cfg.Peppers == nil {
 		cfg.Peppers = []authn.Pepper{pepper("a")}

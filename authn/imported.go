@@ -109,7 +109,7 @@ func (m *Imported) Authenticate(ctx context.Context, db bun.IDB, c Credential) (
 			return Principal{}, err
 		}
 	}
-	who, err := k.use(o, now, &arrived{Credential: c})
+	who, err := k.use(ctx, db, o, now, &arrived{Credential: c})
 	if err != nil {
 		return Principal{}, err
 	}

@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"net/netip"
@@ -69,6 +70,27 @@ type opened struct {
 	ends      time.Time
 	addresses []netip.Prefix
 	used      atomic.Int64 // when it was last noted down, in seconds
+	stands    atomic.Bool  // the maker was a member, and a change would be announced
+}
+
+// standing refuses a key whose maker has left an account of which a host's MemberLoader
+// knows the members. The answer is no part of what was found: it may be asked for each
+// time, and a maker who comes back is announced to nobody.
+func (k *Keys) standing(ctx context.Context, db bun.IDB, o *opened) error {
+	lasting := true
+	if maker := o.who.Delegation.User; maker != "" {
+		var (
+			member bool
+			err    error
+		)
+		if member, lasting, err = k.accounts.StillMember(ctx, db, o.who.Account, maker); err != nil {
+			return err
+		} else if !member {
+			return ErrOrphaned
+		}
+	}
+	o.stands.Store(lasting)
+	return nil
 }
 
 // at is what it opens at an instant for who has shown it.

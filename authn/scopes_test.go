@@ -192,8 +192,89 @@ func TestM9_AKeyOfAHostsOwnAccountActsForItsMaker(t *testing.T) {
 		wantErr(t, "a viewer's", h.can(t, key.Secret, tenancy.PermContentWrite), tenancy.ErrForbidden)
 		wantErr(t, "a viewer's", h.can(t, key.Secret, tenancy.PermContentRead), nil)
 		delete(roles, "8")
-		wantErr(t, "nobody's", h.can(t, key.Secret, tenancy.PermContentRead), tenancy.ErrForbidden)
+		wantErr(t, "nobody's", h.verify(t, key.Secret), authn.ErrOrphaned)
 	})
+}
+
+// M9: a key ends with its maker's last role in a host's own tables too: at once where the
+// MemberLoader is asked each time, and from the announcement on where the host makes one.
+func TestM9_AKeyOfAHostsOwnAccountEndsWithItsMakersRoles(t *testing.T) {
+	for _, announces := range []bool{false, true} {
+		each(t, func(t *testing.T, h *house) {
+			var (
+				roles = map[tenancy.UserID][]tenancy.Role{"7": editor, "8": viewer}
+				fails error
+				asked int
+			)
+			read := h.rememberOf(t, tenancy.Config{
+				LoaderAnnounces: announces,
+				Loader: func(context.Context, bun.IDB, tenancy.AccountID) (tenancy.State, tenancy.Plan, error) {
+					return tenancy.State{Status: tenancy.StatusActive}, tenancy.Plan{Slug: "x", Active: true}, nil
+				},
+				MemberLoader: func(_ context.Context, _ bun.IDB, account tenancy.AccountID, user tenancy.UserID) ([]tenancy.Role, error) {
+					asked++
+					if account != "elsewhere" {
+						t.Errorf("asked for %s in %s", user, account)
+					}
+					return roles[user], fails
+				},
+			}, authn.Config{})
+			user := func(id string) tenancy.Actor { return tenancy.Actor{Kind: tenancy.ActorUser, ID: id} }
+			key := h.make(t, authn.Issue{Account: "elsewhere", Actor: user("7"), Scopes: every})
+			service := h.make(t, authn.Issue{Account: "elsewhere", Actor: operator, Scopes: every})
+			shows := func(what, key string, asks int, want error) {
+				t.Helper()
+				asked = 0
+				wantErr(t, what, h.verify(t, key), want)
+				if asked != asks {
+					t.Errorf("%s: asked %d times, want %d; it announces: %v", what, asked, asks, announces)
+				}
+			}
+			changed := func() {
+				t.Helper()
+				if !announces {
+					return
+				}
+				if err := h.accounts.Changed(t.Context(), h.db, tenancy.AccountID("elsewhere").Subject()); err != nil {
+					t.Fatal(err)
+				}
+				read()
+			}
+			again := map[bool]int{true: 0, false: 1}[announces]
+			read()
+			shows("an editor's", key.Secret, 1, nil)
+			shows("an editor's, again", key.Secret, again, nil)
+			delete(roles, "7")
+			changed()
+			for range 2 { // the maker may come back without a word
+				shows("nobody's", key.Secret, 1, authn.ErrOrphaned)
+			}
+			shows("the service's", service.Secret, 0, nil)
+			roles["7"] = viewer
+			shows("a viewer's", key.Secret, 1, nil)
+			shows("a viewer's, again", key.Secret, again, nil)
+			fails = errors.New("away")
+			changed()
+			shows("who can say", key.Secret, 1, fails)
+			_, err := h.keys.TakeOver(t.Context(), h.db, authn.TakeOver{Account: "elsewhere", Key: key.Key.ID, Actor: user("8")})
+			wantErr(t, "taken over, and who can say", err, fails)
+			fails = nil
+			_, err = h.keys.TakeOver(t.Context(), h.db, authn.TakeOver{Account: "elsewhere", Key: key.Key.ID, Actor: user("9")})
+			wantErr(t, "taken over by nobody", err, tenancy.ErrForbidden)
+			_, err = h.keys.TakeOver(t.Context(), h.db, authn.TakeOver{Account: "elsewhere", Key: key.Key.ID, Actor: user("8")})
+			wantErr(t, "taken over", err, nil)
+			delete(roles, "7")
+			changed()
+			wantErr(t, "who had it", h.verify(t, key.Secret), nil)
+
+			// What is over says so, and asks nobody.
+			if _, err := h.keys.Revoke(t.Context(), h.db, authn.Revoke{Account: "elsewhere", Key: key.Key.ID, Actor: operator}); err != nil {
+				t.Fatal(err)
+			}
+			read()
+			shows("revoked", key.Secret, 0, authn.ErrBadCredential)
+		})
+	}
 }
 
 // M9: roles on an object count for the key of who holds them, on that object.

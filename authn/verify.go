@@ -85,20 +85,24 @@ func (k *Keys) identify(ctx context.Context, db bun.IDB, env int, s *arrived, no
 			return nil, err
 		}
 	}
-	return k.use(o, now, s)
+	return k.use(ctx, db, o, now, s)
 }
 
 // use is what o opens now, and notes the use down.
-func (k *Keys) use(o *opened, now changes.Instant, s *arrived) (*Principal, error) {
+func (k *Keys) use(ctx context.Context, db bun.IDB, o *opened, now changes.Instant, s *arrived) (*Principal, error) {
 	at := now.Time
 	if !k.real {
 		at = k.clock()
 	}
 	who, err := o.at(at, s)
-	if err == nil {
-		k.uses.note(o, at)
+	if err == nil && !o.stands.Load() {
+		err = k.standing(ctx, db, o)
 	}
-	return who, err
+	if err != nil {
+		return nil, err
+	}
+	k.uses.note(o, at)
+	return who, nil
 }
 
 // presentedRow is one secret of the key that was named, with what ends either and what

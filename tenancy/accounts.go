@@ -50,8 +50,9 @@ type Config struct {
 	Loader Loader
 
 	// LoaderAnnounces says that the host calls Changed in every transaction that changes
-	// what the Loader reads, so that its answers may be remembered as long as nothing is
-	// announced: a change of a plan or a tier for every account that has it. Otherwise it is asked each time.
+	// what the Loader reads, or takes a role away that the MemberLoader finds, so that their
+	// answers may be remembered as long as nothing is announced: a change of a plan or a
+	// tier for every account that has it. Otherwise they are asked each time.
 	LoaderAnnounces bool
 
 	// RevocationBound is how late this process may learn, while Run runs, that another
@@ -66,8 +67,12 @@ type Config struct {
 	MaxCached int
 
 	// MemberLoader finds the roles of a user in an account, for a host with a Loader
-	// that keeps its members in tables of its own too. Then Can, CanUser and Require
-	// know roles on the account only, and Visible shows a user nothing.
+	// that keeps its members in tables of its own too: none for who is no member. Then
+	// Can, CanUser and Require know roles on the account only, and Visible shows a user
+	// nothing. It is asked each time, and by every use of an API key that a user made,
+	// which opens nothing once its maker has no role; with LoaderAnnounces a key asks once
+	// and again when Changed says that its account has changed. Without a MemberLoader
+	// such a key outlasts its maker's membership: revoke it, or take it over.
 	MemberLoader func(ctx context.Context, db bun.IDB, account AccountID, user UserID) ([]Role, error)
 
 	// Roles adds roles of the host's own, and permissions of the host's own to the

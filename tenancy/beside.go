@@ -64,8 +64,22 @@ func beside(q *bun.SelectQuery, is string, account any) *bun.SelectQuery {
 }
 
 // IsMember reports that the user is a member of the account. Of a host's own members it
-// knows nothing, and says yes: what they may do is asked by Can.
+// knows nothing, and says yes: StillMember asks for them.
 func (a *Accounts) IsMember(f Found) bool { return a.cfg.Loader != nil || f.FoundMember != nil }
+
+// StillMember asks a host's MemberLoader, which stands beside no query, whether the user
+// has any role in the account. Without one it says yes at once. lasting says that the
+// answer counts until the account changes, and need not be asked for again before.
+func (a *Accounts) StillMember(ctx context.Context, db bun.IDB, account AccountID, user UserID) (member, lasting bool, err error) {
+	if a.cfg.MemberLoader == nil {
+		return true, true, nil
+	}
+	if !account.known() || !user.known() {
+		return false, false, nil
+	}
+	held, err := a.cfg.MemberLoader(ctx, db, account, user)
+	return err == nil && len(held) > 0, a.cfg.LoaderAnnounces, err
+}
 
 // Subjects are those whose changes end what is remembered of p.
 func (p Principal) Subjects() []string {
