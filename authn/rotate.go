@@ -144,6 +144,11 @@ func (k *Keys) change(ctx context.Context, db bun.IDB, line tenancy.Audit,
 		if err := k.lock(ctx, db, line.Account); err != nil {
 			return err
 		}
+		// The account is locked, unless it is a Loader's: the key is in any case.
+		if _, err := db.NewUpdate().Model((*keyRow)(nil)).Set("name = name").
+			Where("account_id = ? AND key_id = ?", line.Account, line.Target).Exec(ctx); err != nil {
+			return err
+		}
 		line.At = k.now()
 		var key keyRow
 		err := db.NewSelect().Model(&key).Where("account_id = ? AND key_id = ?", line.Account, line.Target).Scan(ctx)

@@ -1,14 +1,17 @@
 package authn
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/uptrace/bun"
 
+	"github.com/quitrent/quitrent/internal/tx"
 	"github.com/quitrent/quitrent/tenancy"
 )
 
@@ -97,18 +100,32 @@ func (k *Keys) Run(ctx context.Context, db *bun.DB) error {
 	}
 }
 
-// write keeps the later of what is there and what is new. What fails is lost: the next
-// use says more. A secret that is gone has none.
+// perCommit bounds the uses that are written in one transaction.
+const perCommit = 500
+
+// write keeps the later of what is there and what is new, in one order, so that
+// processes do not wait for each other in a circle. What fails is lost: the next use says
+// more. A secret that is gone has none.
 func (k *Keys) write(ctx context.Context, db bun.IDB, last map[useOf]time.Time) {
-	for of, at := range last {
-		at = at.UTC().Truncate(time.Microsecond)
-		_, err := db.NewRaw(`INSERT INTO authn_key_uses (account_id, key_id, secret_id, last_used_at)
-			SELECT s.account_id, s.key_id, s.secret_id, ? FROM authn_key_secrets AS s WHERE s.account_id = ? AND s.key_id = ? AND s.secret_id = ?
-			ON CONFLICT (account_id, key_id, secret_id) DO UPDATE SET last_used_at = excluded.last_used_at
-			WHERE authn_key_uses.last_used_at < excluded.last_used_at`, at, of.account, of.key, of.secret).Exec(ctx)
+	used := slices.SortedFunc(maps.Keys(last), func(a, b useOf) int {
+		return cmp.Or(cmp.Compare(a.account, b.account), cmp.Compare(a.key, b.key), cmp.Compare(a.secret, b.secret))
+	})
+	for chunk := range slices.Chunk(used, perCommit) {
+		err := tx.Join(ctx, db, func(db bun.IDB) error {
+			for _, of := range chunk {
+				_, err := db.NewRaw(`INSERT INTO authn_key_uses (account_id, key_id, secret_id, last_used_at)
+					SELECT s.account_id, s.key_id, s.secret_id, ? FROM authn_key_secrets AS s WHERE s.account_id = ? AND s.key_id = ? AND s.secret_id = ?
+					ON CONFLICT (account_id, key_id, secret_id) DO UPDATE SET last_used_at = excluded.last_used_at
+					WHERE authn_key_uses.last_used_at < excluded.last_used_at`,
+					last[of].UTC().Truncate(time.Microsecond), of.account, of.key, of.secret).Exec(ctx)
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 		if err != nil {
-			slog.WarnContext(ctx, "authn: the last uses of keys are not written down", "err", err)
-			return
+			slog.WarnContext(ctx, "authn: the last uses of some keys are not written down", "err", err)
 		}
 	}
 }

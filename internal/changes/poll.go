@@ -3,9 +3,11 @@ package changes
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
 )
 
 // Run reads the changes in db until ctx ends: several times within the bound while
@@ -18,15 +20,13 @@ func (f *Feed) Run(ctx context.Context, db *bun.DB) {
 	defer f.stop()
 	next := time.NewTimer(0)
 	defer next.Stop()
-	failing := false
+	var reading, cleaning faults
 	for f.wanted(ctx) {
 		next.Reset(f.bound / 4)
-		err := f.Poll(ctx, db)
-		if (err != nil) != failing && ctx.Err() == nil {
-			failing = !failing
-			if failing {
-				slog.WarnContext(ctx, "quitrent: changes cannot be read, so nothing is cached", "err", err)
-			}
+		old, err := f.poll(ctx, db)
+		reading.tell(ctx, "quitrent: changes cannot be read, so nothing is cached", err)
+		if err == nil {
+			cleaning.tell(ctx, "quitrent: changes that every process has read are read again and again", f.cleanUp(ctx, db, old))
 		}
 		select {
 		case <-ctx.Done():
@@ -79,18 +79,47 @@ type row struct {
 	Version int64
 }
 
-// Poll is one reading.
+// faults says when something begins to fail, and not each time.
+type faults struct{ failing bool }
+
+func (s *faults) tell(ctx context.Context, what string, err error) {
+	if (err != nil) == s.failing || ctx.Err() != nil {
+		return
+	}
+	if s.failing = err != nil; s.failing {
+		slog.WarnContext(ctx, what, "err", err)
+	}
+}
+
+// Poll is one reading, with what there is to clean up after it.
 func (f *Feed) Poll(ctx context.Context, db *bun.DB) error {
-	ctx, cancel := context.WithTimeout(ctx, f.bound) // later it says nothing new
+	old, err := f.poll(ctx, db)
+	if err == nil {
+		_ = f.cleanUp(ctx, db, old)
+	}
+	return err
+}
+
+// longestPoll is how long a reading may take that is longer than the bound. It lets
+// nobody in any more, but without it what has become too much would never be cleaned up.
+const longestPoll = 10 * time.Second
+
+func (f *Feed) poll(ctx context.Context, db *bun.DB) (old []row, err error) {
+	ctx, cancel := context.WithTimeout(ctx, max(f.bound, longestPoll))
 	defer cancel()
 	began := f.now()
 	var rows []row
-	err := db.NewRaw("SELECT subject, version FROM ? WHERE recent", bun.Ident(f.table)).Scan(ctx, &rows)
+	err = db.NewRaw("SELECT subject, version FROM ? WHERE recent", bun.Ident(f.table)).Scan(ctx, &rows)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	f.settle(ctx, db, f.apply(rows, began))
-	return nil
+	return f.apply(rows, began), nil
+}
+
+func (f *Feed) cleanUp(ctx context.Context, db *bun.DB, old []row) error {
+	ctx, cancel := context.WithTimeout(ctx, f.bound/2) // the next reading is due
+	defer cancel()
+	return f.settle(ctx, db, old)
 }
 
 // apply takes in what a reading says that began then and has just ended, and returns
@@ -140,18 +169,27 @@ func (f *Feed) missed(now moment) bool {
 }
 
 // perPoll bounds what one reading cleans up.
-const perPoll = 100
+const perPoll = 1000
 
 // settle takes changes out of those that are read, unless they changed again. Every
-// process has read them that remembers anything. It does not wait long for who is
-// changing one: there is a next time, and the next reading is due.
-func (f *Feed) settle(ctx context.Context, db *bun.DB, old []row) {
-	ctx, cancel := context.WithTimeout(ctx, f.bound/8)
-	defer cancel()
-	for _, r := range old[:min(len(old), perPoll)] {
-		_, err := db.NewRaw("UPDATE ? SET recent = FALSE WHERE subject = ? AND version = ?", bun.Ident(f.table), r.Subject, r.Version).Exec(ctx)
-		if err != nil {
-			return
-		}
+// process has read them that remembers anything. It waits for nobody who is changing
+// one, on PostgreSQL, and not long for SQLite's one writer: there is a next time.
+func (f *Feed) settle(ctx context.Context, db *bun.DB, old []row) error {
+	if len(old) == 0 {
+		return nil
 	}
+	old = old[:min(len(old), perPoll)]
+	args := []any{bun.Ident(f.table)}
+	for _, r := range old {
+		args = append(args, r.Subject, r.Version)
+	}
+	skip := ""
+	if db.Dialect().Name() == dialect.PG {
+		skip = " FOR UPDATE SKIP LOCKED"
+	}
+	values := strings.TrimSuffix(strings.Repeat("(?, ?), ", len(old)), ", ")
+	args = append(args, bun.Safe(skip))
+	args = append(args[:1:1], args...)                                                                                                                                                    // the table is named twice
+	_, err := db.NewRaw("UPDATE ? SET recent = FALSE WHERE recent AND subject IN (SELECT subject FROM ? WHERE recent AND (subject, version) IN (VALUES "+values+")?)", args...).Exec(ctx) // sqltext: placeholders alone
+	return err
 }

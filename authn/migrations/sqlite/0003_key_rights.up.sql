@@ -10,8 +10,6 @@ ALTER TABLE authn_keys ADD COLUMN addresses TEXT NOT NULL DEFAULT '[]';
 -- Somebody reported that the key is public.
 ALTER TABLE authn_keys ADD COLUMN leaked_at TIMESTAMP;
 
-UPDATE authn_keys SET maker_id = created_by_id WHERE created_by_kind = 'user';
-
 -- When a secret was last used, to the minute: apart, so that a use locks no key.
 CREATE TABLE authn_key_uses (
     account_id   TEXT NOT NULL,
@@ -19,5 +17,5 @@ CREATE TABLE authn_key_uses (
     secret_id    TEXT NOT NULL,
     last_used_at TIMESTAMP NOT NULL,
     PRIMARY KEY (account_id, key_id, secret_id),
-    FOREIGN KEY (account_id, key_id, secret_id) REFERENCES authn_key_secrets (account_id, key_id, secret_id)
+    FOREIGN KEY (account_id, key_id, secret_id) REFERENCES authn_key_secrets (account_id, key_id, secret_id) ON DELETE CASCADE
 );
