@@ -48,7 +48,8 @@
 //
 // Anybody may ask for a reset, and learns nothing: the answer is given before the
 // address is looked up. The mail goes out behind it, Config.Parallel at once; a program
-// that ends waits for them with Wait, and a mail that is lost is asked for again. A
+// that ends waits for them with Wait, and a mail that is lost, or dropped because too
+// many wait, is asked for again. A
 // user gets Config.MostPerHour mails of a kind in an hour; the last of them works for as
 // long as its lifetime says, so that nobody can keep the owner of an address out by
 // asking in their name.

@@ -10,6 +10,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/authn"
+	"github.com/quitrent/quitrent/internal/mailed"
 	"github.com/quitrent/quitrent/internal/problem"
 	"github.com/quitrent/quitrent/tenancy"
 )
@@ -23,6 +24,9 @@ const (
 	DefaultMostPerHour = 5
 	DefaultParallel    = 32
 )
+
+// perTurn is how many requests for a reset there may be for each that is at work.
+const perTurn = 32
 
 // Hook does something for a user in the transaction of a reset, which may be run
 // again, and comes before the new password is written. An error undoes the reset.
@@ -43,8 +47,8 @@ type Config struct {
 	// with the first of them. Default: DefaultMostPerHour.
 	MostPerHour int
 
-	// Parallel bounds the mails for a reset that are on their way at once. Default:
-	// DefaultParallel.
+	// Parallel bounds the mails for a reset that are on their way at once; 31 times as
+	// many wait for their turn. Default: DefaultParallel.
 	Parallel int
 
 	// Notify sends a message to a user. Its context does not end with the request and
@@ -80,8 +84,10 @@ type Emails struct {
 	accounts  *tenancy.Accounts
 	passwords *authn.Passwords
 	cfg       Config
-	turns     chan struct{} // holds one element for each mail on its way
+	room      chan struct{} // holds one element for each SendReset that has not ended
+	turns     chan struct{} // and one for each of those that is at work
 	waits     sync.Mutex    // of Wait
+	inUse     mailed.Turns  // of Reset
 }
 
 // New makes Emails from cfg, for the users of accounts and their passwords.
@@ -101,7 +107,10 @@ func New(accounts *tenancy.Accounts, passwords *authn.Passwords, cfg Config) *Em
 	if cfg.OnError == nil {
 		cfg.OnError = problem.Write
 	}
-	return &Emails{accounts: accounts, passwords: passwords, cfg: cfg, turns: make(chan struct{}, cfg.Parallel)}
+	return &Emails{
+		accounts: accounts, passwords: passwords, cfg: cfg,
+		room: make(chan struct{}, perTurn*cfg.Parallel), turns: make(chan struct{}, cfg.Parallel),
+	}
 }
 
 func lifetime(d, byDefault time.Duration) time.Duration {

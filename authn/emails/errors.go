@@ -20,9 +20,6 @@ var (
 
 	// 429: waiting fixes it, Retry-After says how long.
 	ErrTooMany = problem.New(http.StatusTooManyRequests, "too_many_mails", "this mail was sent often enough: look for it, or ask again later")
-
-	// 503.
-	ErrBusy = problem.New(http.StatusServiceUnavailable, "busy", "too many mails are on their way just now: ask again in a moment")
 )
 
 // tooMany is ErrTooMany with the time to wait.

@@ -40,8 +40,9 @@ var errInTransaction = errors.New("emails: a password is hashed outside of trans
 // remember of the user is true no more, and a line in the installation's audit log. If
 // the address was not verified before, the invitations and the offers of an ownership
 // that the user sent are taken back, the keys that the user made or took over end, and
-// Config.FirstProof runs: until now the user may have been somebody else. db must not
-// be a transaction.
+// Config.FirstProof runs: until now the user may have been somebody else. Of several
+// with one token one hashes at a time in this process, and the next begins when it is
+// done. db must not be a transaction.
 //
 // It returns ErrNoToken; authn.ErrWeakPassword, after which the token still works; and
 // the errors of the hooks as they are.
@@ -49,6 +50,15 @@ func (e *Emails) Reset(ctx context.Context, db bun.IDB, r Reset) (tenancy.User, 
 	if !tx.Owns(db) {
 		return tenancy.User{}, errInTransaction
 	}
+	hash, ok := r.Token.hash()
+	if !ok {
+		return tenancy.User{}, ErrNoToken
+	}
+	done, err := e.inUse.Take(ctx, hash)
+	if err != nil {
+		return tenancy.User{}, err
+	}
+	defer done()
 	row, user, err := e.find(ctx, db, KindReset, r.Token)
 	if err != nil {
 		return tenancy.User{}, err

@@ -243,3 +243,35 @@ func TestReset_AnInvitationToASquattedAddressReachesItsOwner(t *testing.T) {
 		wantErr(t, "the stranger", h.signIn(t, "ada@example.com", oldPassword), authn.ErrBadCredential)
 	})
 }
+
+// Of many at once with one token one hashes: the others would fill the queue in which
+// everybody's sign-in waits.
+func TestReset_OneTokenIsHashedForOnce(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		computed := make(chan struct{}, 100)
+		passwords := authn.NewPasswords(h.accounts, authn.PasswordConfig{Now: h.clock.Now})
+		mails := emails.New(h.accounts, passwords, emails.Config{Now: h.clock.Now, AfterReset: []emails.Hook{
+			func(context.Context, bun.IDB, tenancy.UserID) error { // comes after the hash
+				computed <- struct{}{}
+				return nil
+			},
+		}})
+		token := h.resetToken(t, "ada@example.com").Token
+		done := 0
+		for _, err := range dbtest.Together(20, func(int) error {
+			_, err := mails.Reset(t.Context(), h.db, emails.Reset{Token: token, Password: newPassword})
+			return err
+		}) {
+			if err == nil {
+				done++
+			} else {
+				wantErr(t, "one of the others", err, emails.ErrNoToken)
+			}
+		}
+		if done != 1 || len(computed) != 1 {
+			t.Errorf("%d were done, %d were hashed", done, len(computed))
+		}
+		wantErr(t, "what is no token", h.reset(t, "x", newPassword), emails.ErrNoToken)
+		wantErr(t, "the new password", h.signIn(t, "ada@example.com", newPassword), nil)
+	})
+}

@@ -73,9 +73,11 @@ type SendReset struct {
 
 // SendReset begins with it and returns: nobody learns from the answer or from how long
 // it took whether the address is a user's, whether there were enough mails already, or
-// whether one could be sent; the last is in the log. Who stops the program calls Wait.
+// whether one could be sent; the last is in the log. So is a request that is dropped
+// because too many wait for their turn: an answer that said so would tell users, whose
+// mails take long, from others. Who stops the program calls Wait.
 //
-// It returns tenancy.ErrInvalid for what is no address or no locale, and ErrBusy.
+// It returns tenancy.ErrInvalid for what is no address or no locale.
 func (e *Emails) SendReset(ctx context.Context, db *bun.DB, s SendReset) error {
 	e.mustNotify()
 	if _, _, err := tenancy.ParseEmail(s.Email); err != nil {
@@ -85,11 +87,14 @@ func (e *Emails) SendReset(ctx context.Context, db *bun.DB, s SendReset) error {
 		return err
 	}
 	select {
-	case e.turns <- struct{}{}:
+	case e.room <- struct{}{}:
 	default:
-		return ErrBusy
+		slog.ErrorContext(ctx, "quitrent: a mail for a reset was not sent", "err", "too many are on their way, or the program stops")
+		return nil
 	}
 	go func() {
+		defer func() { <-e.room }()
+		e.turns <- struct{}{}
 		defer func() { <-e.turns }()
 		e.sendReset(context.WithoutCancel(ctx), db, s)
 	}()
@@ -130,19 +135,19 @@ func (e *Emails) notify(ctx context.Context, i Issued, locale string) error {
 
 // Wait returns when the mails that SendReset has begun are sent or have failed, or
 // with the error of ctx. It is for the end of a program, after its server has stopped:
-// meanwhile SendReset returns ErrBusy.
+// meanwhile SendReset drops what it is asked for.
 func (e *Emails) Wait(ctx context.Context) error {
 	e.waits.Lock()
 	defer e.waits.Unlock()
 	taken := 0
 	defer func() {
 		for range taken {
-			<-e.turns
+			<-e.room
 		}
 	}()
-	for range cap(e.turns) {
+	for range cap(e.room) {
 		select {
-		case e.turns <- struct{}{}:
+		case e.room <- struct{}{}:
 			taken++
 		case <-ctx.Done():
 			return ctx.Err()

@@ -2,6 +2,7 @@ package invitations
 
 import (
 	"context"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -58,17 +59,7 @@ func (n *Invitations) acceptNew(ctx context.Context, db bun.IDB, account tenancy
 	if err != nil {
 		return Joined{}, err
 	}
-	if !i.Open(now) {
-		return Joined{}, ErrNoInvitation
-	}
-	if err := n.mayWrite(ctx, db, account, now); err != nil {
-		return Joined{}, gone(err)
-	}
-	if err := n.stands(ctx, db, i); err != nil {
-		return Joined{}, err
-	}
-	// The user is written before AddMember looks for a seat.
-	if err := n.accounts.Seat(ctx, db, account); err != nil {
+	if err := n.mayJoin(ctx, db, i, now); err != nil {
 		return Joined{}, err
 	}
 	var out Joined
@@ -86,4 +77,40 @@ func (n *Invitations) acceptNew(ctx context.Context, db bun.IDB, account tenancy
 		return Joined{}, err
 	}
 	return out, a.Then(ctx, db, tenancy.Registered{Account: out.Account, User: out.User, Plan: plan})
+}
+
+// mayJoin is what keeps a new user out of the account. It asks for the seat too: the
+// user is written before AddMember does.
+func (n *Invitations) mayJoin(ctx context.Context, db bun.IDB, i Invitation, at time.Time) error {
+	if !i.Open(at) {
+		return ErrNoInvitation
+	}
+	if err := n.mayWrite(ctx, db, i.Account, at); err != nil {
+		return gone(err)
+	}
+	if err := n.stands(ctx, db, i); err != nil {
+		return err
+	}
+	return n.accounts.Seat(ctx, db, i.Account)
+}
+
+// invited asks without the lock what AcceptNew will ask under it, and returns the
+// address: whoever would be refused anyway has no password hashed.
+func (n *Invitations) invited(ctx context.Context, db bun.IDB, token Token) (email string, err error) {
+	account, err := owner(ctx, db, token)
+	if err != nil {
+		return "", err
+	}
+	_, i, err := byToken(ctx, db, account, token)
+	if err != nil {
+		return "", err
+	}
+	if err := n.mayJoin(ctx, db, i, n.now()); err != nil {
+		return "", err
+	}
+	user, _, err := n.member(ctx, db, account, i.Email)
+	if err == nil && user != "" {
+		err = tenancy.ErrEmailTaken
+	}
+	return i.Email, err
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/quitrent/quitrent/internal/mailed"
 	"github.com/quitrent/quitrent/internal/problem"
 	"github.com/quitrent/quitrent/tenancy"
 )
@@ -37,6 +38,12 @@ type Config struct {
 	// it, so that whoever shows it can read the mail of that address. No default.
 	Notify func(ctx context.Context, m Message) error
 
+	// MaySignUp bounds the sign-ups by invitation: SignUp asks it about every request,
+	// before anything that costs, and answers with its error. authn's
+	// Passwords.MaySignUp is one, which counts them with all other sign-ups from the
+	// network address. Default: nothing is counted.
+	MaySignUp func(r *http.Request) error
+
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
 
@@ -50,6 +57,7 @@ type Config struct {
 type Invitations struct {
 	accounts *tenancy.Accounts
 	cfg      Config
+	turns    mailed.Turns // of SignUp
 }
 
 // New makes Invitations from cfg.

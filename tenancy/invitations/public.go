@@ -67,9 +67,11 @@ func (n *Invitations) Public(db *bun.DB, who tenancy.Authorizer) http.Handler {
 //	POST {"token": "…", "name": "…", "password": "…"}
 //
 // The address is the one invited: a member "email", and any other, is refused.
-// prepare checks and hashes the password outside of the transaction, and only once
-// the invitation is known to be open; authn's Passwords.Prepare is one. The answer is
-// 201 with account, user and member.
+// prepare checks and hashes the password outside of the transaction; authn's
+// Passwords.Prepare is one. It is not called before everything else is known to be in
+// order, from Config.MaySignUp to the seat, and for one token once at a time in this
+// process: a hash is dear, and one open invitation must not buy any number of them.
+// The answer is 201 with account, user and member.
 func (n *Invitations) SignUp(db *bun.DB, prepare func(ctx context.Context, r tenancy.Register, password string) (tenancy.Register, error)) http.Handler {
 	mux := problem.NewMux(n.cfg.OnError)
 	mux.Route("POST /", func(w http.ResponseWriter, r *http.Request) error {
@@ -81,18 +83,33 @@ func (n *Invitations) SignUp(db *bun.DB, prepare func(ctx context.Context, r ten
 		if err := problem.Decode(w, r, &body); err != nil {
 			return err
 		}
-		p, err := n.Peek(r.Context(), db, Token(body.Token))
+		if n.cfg.MaySignUp != nil {
+			if err := n.cfg.MaySignUp(r); err != nil {
+				return err
+			}
+		}
+		name, err := tenancy.ParseName(body.Name)
 		if err != nil {
 			return err
 		}
-		if p.HasUser {
-			return tenancy.ErrEmailTaken
+		hash, ok := Token(body.Token).hash()
+		if !ok {
+			return ErrNoInvitation
 		}
-		prepared, err := prepare(r.Context(), tenancy.Register{Name: body.Name, Email: p.Email}, body.Password)
+		done, err := n.turns.Take(r.Context(), hash)
 		if err != nil {
 			return err
 		}
-		made, err := n.AcceptNew(r.Context(), db, AcceptNew{Token: Token(body.Token), Name: body.Name, Then: prepared.Then})
+		defer done()
+		email, err := n.invited(r.Context(), db, Token(body.Token))
+		if err != nil {
+			return err
+		}
+		prepared, err := prepare(r.Context(), tenancy.Register{Name: name, Email: email}, body.Password)
+		if err != nil {
+			return err
+		}
+		made, err := n.AcceptNew(r.Context(), db, AcceptNew{Token: Token(body.Token), Name: name, Then: prepared.Then})
 		if err != nil {
 			return err
 		}
