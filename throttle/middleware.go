@@ -22,7 +22,8 @@ const (
 
 // Middleware takes one token from the bucket of the account that the request has
 // entered and refuses with 429 when there is none. It stands behind the
-// middleware that enters, and panics like tenancy.From without it.
+// middleware that enters, and panics like tenancy.From without it. Let nothing wait in
+// between: a request counts as it entered, or, should it be refused then, as it comes.
 func (l *Limiter) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d := l.takeEntered(r.Context())

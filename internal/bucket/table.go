@@ -63,8 +63,12 @@ func (t *Table[K]) shard(key K) (s *shard[K], hash uint64) {
 func (t *Table[K]) Take(now time.Time, key K, limit Limit, n int) Decision {
 	s, hash := t.shard(key)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	at := s.instant(now)
+	d := s.take(s.instant(now), key, hash, limit, n)
+	s.mu.Unlock()
+	return d
+}
+
+func (s *shard[K]) take(at int64, key K, hash uint64, limit Limit, n int) Decision {
 	b := s.buckets.find(hash, key)
 	if b == nil {
 		if n <= 0 || n > limit.Burst { // nothing will be taken from it
