@@ -64,11 +64,11 @@ func (m *memory) refused(db bun.IDB, now changes.Instant, d digest) bool {
 // opened is what the text of a key opens.
 type opened struct {
 	who       Principal
-	key       useOf
 	refusal   error // whatever the time and the address
 	ends      time.Time
-	addresses []netip.Prefix
 	used      atomic.Int64 // when it was last noted down, in seconds
+	addresses []netip.Prefix
+	key       useOf
 }
 
 // at is what it opens at an instant for who has shown it.

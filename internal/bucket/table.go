@@ -46,12 +46,16 @@ func New[K comparable](maxKeys int) *Table[K] {
 	return t
 }
 
-// instant is now for a bucket, at most 146 years from another one.
+// far is how far instants are from their base at most, 146 years: what lies between two
+// of them is a number too.
+const far = 1<<62 - 1
+
+// instant is now for a bucket.
 func (s *shard[K]) instant(now time.Time) int64 {
 	if len(s.order) == 0 {
 		s.base = now
 	}
-	return int64(min(max(now.Sub(s.base), -1<<62), 1<<62))
+	return int64(min(max(now.Sub(s.base), -far), far))
 }
 
 func (t *Table[K]) shard(key K) (s *shard[K], hash uint64) {
