@@ -494,7 +494,7 @@ func TestHeaders_WhatIsKeptIsOfTheRightLimit(t *testing.T) {
 	l := New(Config{Now: newClock().now})
 	for range 2 {
 		for i := range 1500 {
-			d := Decision{Limit: Limit{Rate: rate.Limit(1 + i%40), Burst: 1 + i%40}, Remaining: i % 129, Reset: time.Duration(i/20%3) * time.Second}
+			d := Decision{Limit: Limit{Rate: rate.Limit(1 + i%40), Burst: 1 + i%40}, Remaining: i / 80 * (atHand / 2), Reset: time.Duration(i/20%3) * time.Second}
 			policy := []string{"account", "address"}[i%2]
 			h := http.Header{}
 			l.announce(h, policy, d)
