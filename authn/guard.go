@@ -184,12 +184,12 @@ func (g *Guard) read(r *http.Request) (arrived, error) {
 }
 
 func (g *Guard) challenge(h http.Header, err error) {
-	if status, _, _ := problem.Of(err); status != http.StatusUnauthorized {
+	if problem.Status(err) != http.StatusUnauthorized {
 		return
 	}
 	for _, a := range g.auth {
 		if c, ok := a.(Challenger); ok {
-			h.Add("WWW-Authenticate", c.Challenge())
+			h["Www-Authenticate"] = append(h["Www-Authenticate"], c.Challenge()) // as Add does, which makes the key anew
 		}
 	}
 }
