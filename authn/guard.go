@@ -55,16 +55,17 @@ func NewGuard(accounts *tenancy.Accounts, cfg GuardConfig, auth ...Authenticator
 // of a kind that is not asked for here, tenancy.ErrNoAccount for one that belongs to
 // another account than it names, and what the authenticators and tenancy's EnterAs
 // return. With Passwords among them db must not be a transaction.
-func (g *Guard) Check(ctx context.Context, db bun.IDB, c Credential, need tenancy.Capability) (tenancy.Scope, error) {
+func (g *Guard) Check(ctx context.Context, db bun.IDB, c Credential, need tenancy.Capability) (scope tenancy.Scope, err error) {
 	now := changes.Now()
 	who, seen, err := g.identify(ctx, db, &arrived{Credential: c}, now)
 	switch {
 	case err != nil:
-		return tenancy.Scope{}, err
 	case seen:
-		return g.accounts.ValidateSeen(ctx, db, who, need, now)
+		err = g.accounts.ValidateSeen(ctx, db, who, need, now, &scope)
+	default:
+		scope, err = g.accounts.Validate(ctx, db, *who, need)
 	}
-	return g.accounts.Validate(ctx, db, *who, need)
+	return scope, err
 }
 
 // Enter is Check, and the account is in the context it returns, where tenancy.From
@@ -192,7 +193,7 @@ func (g *Guard) read(r *http.Request) (arrived, error) {
 }
 
 func (g *Guard) challenge(h http.Header, err error) {
-	if status, _, _ := problem.Of(err); status != http.StatusUnauthorized {
+	if problem.Status(err) != http.StatusUnauthorized {
 		return
 	}
 	for _, a := range g.auth {
@@ -200,8 +201,9 @@ func (g *Guard) challenge(h http.Header, err error) {
 		if !ok {
 			continue
 		}
-		if line := c.Challenge(); !slices.Contains(h["Www-Authenticate"], line) { // keys and tokens say the same
-			h.Add("WWW-Authenticate", line)
+		// Keys and tokens say the same; Add would make the name anew.
+		if line := c.Challenge(); !slices.Contains(h["Www-Authenticate"], line) {
+			h["Www-Authenticate"] = append(h["Www-Authenticate"], line)
 		}
 	}
 }

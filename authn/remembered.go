@@ -65,12 +65,12 @@ func (m *memory) refused(db bun.IDB, now changes.Instant, d digest) bool {
 // opened is what the text of a key opens.
 type opened struct {
 	who       Principal
-	key       useOf
 	refusal   error // whatever the time and the address
 	ends      time.Time
-	addresses []netip.Prefix
 	used      atomic.Int64 // when it was last noted down, in seconds
 	stands    atomic.Bool  // the maker was a member, and a change would be announced
+	addresses []netip.Prefix
+	key       useOf
 }
 
 // standing refuses a key whose maker has left an account of which a host's MemberLoader

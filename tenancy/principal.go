@@ -89,13 +89,14 @@ func (a *Accounts) EnterSeen(ctx context.Context, db bun.IDB, who *Principal, ne
 	return e, nil
 }
 
-// ValidateSeen is Validate as EnterSeen is EnterAs.
-func (a *Accounts) ValidateSeen(ctx context.Context, db bun.IDB, who *Principal, need Capability, now changes.Instant) (Scope, error) {
+// ValidateSeen is Validate as EnterSeen is EnterAs. It fills s where nothing is wrong.
+func (a *Accounts) ValidateSeen(ctx context.Context, db bun.IDB, who *Principal, need Capability, now changes.Instant, s *Scope) error {
 	var e entry
 	if err := a.seen(ctx, db, who, need, now, &e); err != nil {
-		return Scope{}, err
+		return err
 	}
-	return e.scope(), nil
+	*s = e.scope()
+	return nil
 }
 
 func (a *Accounts) seen(ctx context.Context, db bun.IDB, who *Principal, need Capability, now changes.Instant, e *entry) error {

@@ -44,8 +44,9 @@ const (
 	// maxPolicies bounds the descriptions that are kept: a plan has one.
 	maxPolicies = 1000
 	// atHand is how many of them are found without a lock, and how many states each
-	// keeps. Powers of two.
-	atHand = 64
+	// keeps.
+	atHand   = 1 << handBits
+	handBits = 6
 )
 
 // policies keeps what is said of limits again and again.
@@ -77,7 +78,7 @@ type state struct {
 
 func (p *policies) of(policy string, l Limit) *description {
 	key := limited{policy, l}
-	place := &p.hand[(math.Float64bits(float64(l.Rate))^uint64(l.Burst))*0x9e3779b97f4a7c15>>(64-6)]
+	place := &p.hand[(math.Float64bits(float64(l.Rate))^uint64(l.Burst))*0x9e3779b97f4a7c15>>(64-handBits)]
 	if d := place.Load(); d != nil && d.limited == key {
 		return d
 	}

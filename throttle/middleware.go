@@ -22,7 +22,8 @@ const (
 
 // Middleware takes one token from the bucket of the account that the request has
 // entered and refuses with 429 when there is none. It stands behind the
-// middleware that enters, and panics like tenancy.From without it.
+// middleware that enters, and panics like tenancy.From without it. Let nothing wait in
+// between: a request counts as it entered, or, should it be refused then, as it comes.
 func (l *Limiter) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d := l.takeEntered(r.Context())
@@ -129,11 +130,14 @@ func credentialOf(r *http.Request) (hash uint64, shown bool) {
 
 var hashSeed = maphash.MakeSeed()
 
+// noStore is a list whose capacity is one: what is added to it goes elsewhere.
+var noStore = []string{"no-store"}
+
 // refuse sets what a 429 needs whatever Config.OnError writes: no cache may keep
 // it (RFC 6585, section 4).
 func (l *Limiter) refuse(w http.ResponseWriter, r *http.Request, policy string, d Decision) {
 	h := w.Header()
-	h.Set("Retry-After", strconv.FormatInt(max(1, seconds(d.RetryAfter)), 10))
-	h.Set("Cache-Control", "no-store")
+	h["Retry-After"] = []string{strconv.FormatInt(max(1, seconds(d.RetryAfter)), 10)}
+	h["Cache-Control"] = noStore
 	l.cfg.OnError(w, r, &LimitedError{Policy: policy, Decision: d, body: l.policies.of(policy, d.Limit).body})
 }

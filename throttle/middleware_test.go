@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/uptrace/bun"
+	"golang.org/x/time/rate"
 
 	"github.com/quitrent/quitrent/tenancy"
 )
@@ -457,5 +458,52 @@ func TestLimitedError_NeverComesBackTooEarly(t *testing.T) {
 	l.refuse(w, httptest.NewRequest(http.MethodGet, "/", nil), "export", l.Take("k", Limit{Rate: 1, Burst: 1}, 2))
 	if got := w.Header().Get("Retry-After"); got != "2147483647" {
 		t.Errorf("Retry-After of what can never pass: %s", got)
+	}
+}
+
+// A request counts as it entered. One that waited since, or whose context is an old one,
+// is not refused for what was not there then and is now.
+func TestMiddleware_AnOldContextIsNotHeldBackByItsAge(t *testing.T) {
+	l := New(Config{})
+	quick := plan(1e9, 1) // full again after a nanosecond
+	accounts := tenancy.New(tenancy.Config{
+		Loader: func(context.Context, bun.IDB, tenancy.AccountID) (tenancy.State, tenancy.Plan, error) {
+			return tenancy.State{Status: tenancy.StatusActive}, quick, nil
+		},
+	})
+	ctx, err := accounts.Enter(t.Context(), nil, "a", tenancy.Actor{Kind: tenancy.ActorUser, ID: "usr_1"}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := 0
+	h := l.Middleware(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served++ }))
+	for range 10 {
+		if !l.TakeAccount(tenancy.From(ctx), 1).Allowed { // after the context entered
+			t.Fatal("refused")
+		}
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx))
+	}
+	if served != 10 {
+		t.Errorf("%d of 10 were served", served)
+	}
+}
+
+// What is said of a limit and of a bucket is kept, and is nobody else's: of many limits
+// each gets its own, and what a handler adds stays in its answer.
+func TestHeaders_WhatIsKeptIsOfTheRightLimit(t *testing.T) {
+	l := New(Config{Now: newClock().now})
+	for range 2 {
+		for i := range 1500 {
+			d := Decision{Limit: Limit{Rate: rate.Limit(1 + i%40), Burst: 1 + i%40}, Remaining: i / 80 * (atHand / 2), Reset: time.Duration(i/20%3) * time.Second}
+			policy := []string{"account", "address"}[i%2]
+			h := http.Header{}
+			l.announce(h, policy, d)
+			want := http.Header{"Ratelimit-Policy": {policyField(policy, d.Limit)}, "Ratelimit": {stateField(policy, d)}}
+			if diff := cmp.Diff(want, h); diff != "" {
+				t.Fatalf("%d (-want +got):\n%s", i, diff)
+			}
+			h.Add("RateLimit-Policy", "mine")
+			h.Add("RateLimit", "mine")
+		}
 	}
 }

@@ -97,16 +97,12 @@ func (e *Emails) reset(ctx context.Context, db bun.IDB, row tokenRow, store func
 	if user, err = e.proven(ctx, db, row); err != nil {
 		return tenancy.User{}, err
 	}
-	if err := e.accounts.Changed(ctx, db, user.ID.Subject()); err != nil {
-		return tenancy.User{}, err
-	}
 	return user, tenancy.Record(ctx, db, tenancy.Audit{At: e.now(), Actor: actor(user.ID), Action: "authn.reset_password", Target: string(user.ID)})
 }
 
 // endWhatWas ends what the old password opened and, if the user may have been
 // somebody else until now, what that one made.
 func (e *Emails) endWhatWas(ctx context.Context, db bun.IDB, user tenancy.User) error {
-	hooks := e.cfg.AfterReset
 	if user.VerifiedAt.IsZero() {
 		const reason = "made before the e-mail address was verified"
 		_, err := e.accounts.RevokeSentBy(ctx, db, tenancy.RevokeSentBy{User: user.ID, Actor: actor(user.ID), Reason: reason})
@@ -119,13 +115,23 @@ func (e *Emails) endWhatWas(ctx context.Context, db bun.IDB, user tenancy.User) 
 				return err
 			}
 		}
-		hooks = append(e.cfg.FirstProof[:len(e.cfg.FirstProof):len(e.cfg.FirstProof)], hooks...)
+		if err := run(ctx, db, e.cfg.FirstProof, user.ID); err != nil {
+			return err
+		}
 	}
+	// After every account, and before anything else of the user's, as everybody does.
+	if err := e.accounts.Changed(ctx, db, user.ID.Subject()); err != nil {
+		return err
+	}
+	return run(ctx, db, e.cfg.AfterReset, user.ID)
+}
+
+func run(ctx context.Context, db bun.IDB, hooks []Hook, user tenancy.UserID) error {
 	for _, hook := range hooks {
 		if hook == nil {
 			continue
 		}
-		if err := hook(ctx, db, user.ID); err != nil {
+		if err := hook(ctx, db, user); err != nil {
 			return err
 		}
 	}

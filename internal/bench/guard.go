@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -32,13 +33,20 @@ func guardArea(ctx context.Context, b *bench) error {
 	})
 }
 
+// The limit of all accounts: nobody reaches it, and most buckets are full, as they are
+// where customers keep to what they have bought.
+var limitOfAll = throttle.Limit{Rate: 1000, Burst: 1e5}
+
 // callers are accounts with a key each, all of them remembered.
 type callers struct {
 	db      *bun.DB
+	issuer  *authn.Keys
 	guard   *authn.Guard
 	limiter *throttle.Limiter
 	keys    []string
+	shown   []string // the same, as they come in, one behind the other: what has just been read is at hand
 	ids     []tenancy.AccountID
+	bytes   int // that are remembered of one
 	stop    func()
 }
 
@@ -48,28 +56,24 @@ func guarded(ctx context.Context, b *bench, d database) error {
 		return err
 	}
 	defer c.stop()
-	plain := newPlain(c)
+	// Of authn.Config.MaxCached, with an account to each key.
+	b.report(figure{
+		name: "guard: memory of a key that is remembered, with its account", bar: 1,
+		ours: fmt.Sprintf("%d B", c.bytes), baseline: "2048 B", ratio: float64(c.bytes) / 2048,
+	})
+	plain := newPlain(c, limitOfAll)
 	var got string // by the handler
 	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = string(tenancy.From(r.Context()).Account) })
 	ours := c.guard.Middleware(c.db, tenancy.Use)(c.limiter.Middleware(handler))
 	theirs := plain.middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Context().Value(accountKey{}).(string) }))
-	requests := make([]*http.Request, len(c.keys))
-	for i, k := range c.keys {
-		requests[i] = (&http.Request{Method: "GET", RemoteAddr: "192.0.2.1:4711", Header: http.Header{"Authorization": {"Bearer " + k}}}).WithContext(ctx)
-	}
 	through := func(h http.Handler) side[string] {
-		return func(context.Context) (func(int) (string, error), func() error, error) {
-			w := &answer{header: http.Header{}}
-			return func(i int) (string, error) {
-				clear(w.header)
-				got, w.status = "", 0
-				h.ServeHTTP(w, requests[i%len(requests)])
-				if w.status != 0 || len(w.header) == 0 {
-					return "", fmt.Errorf("status %d, headers %v", w.status, w.header)
-				}
-				return got, nil
-			}, nothing, nil
-		}
+		return request(c.shown, h, func(w *answer) (string, error) {
+			id := got
+			if got = ""; w.status != 0 || len(w.header) == 0 {
+				return "", fmt.Errorf("status %d, headers %v", w.status, w.header)
+			}
+			return id, nil
+		})
 	}
 	right := func(i int, r string) error {
 		if want := string(c.ids[i%len(c.ids)]); r != want {
@@ -79,14 +83,31 @@ func guarded(ctx context.Context, b *bench, d database) error {
 	}
 	same := func(a, b string) bool { return a == b }
 	err1 := compare(ctx, b, pair[string]{
-		name: "guard: authn and throttle middleware, cached, with headers", faster: true, bar: 4,
+		name: "guard: authn and throttle middleware, cached, with headers", faster: true, alone: true, bar: 4,
 		ours: through(ours), baseline: through(theirs), right: right, same: same,
 	})
 	err2 := compare(ctx, b, pair[string]{
-		name: "guard: the same check without a transport", faster: true, bar: 8,
+		name: "guard: the same check without a transport", faster: true, alone: true, bar: 8,
 		ours: c.check, baseline: through(theirs), right: right, same: same,
 	})
-	return errors.Join(err1, err2)
+	return errors.Join(err1, err2, refusals(ctx, b, c))
+}
+
+// request sends what callers show through h, again and again. What comes of it is read
+// from the answer.
+func request[R any](shown []string, h http.Handler, read func(*answer) (R, error)) side[R] {
+	return func(ctx context.Context) (func(int) (R, error), func() error, error) {
+		w := &answer{header: http.Header{}}
+		credential := []string{""}
+		r := (&http.Request{Method: "GET", RemoteAddr: "192.0.2.1:4711", Header: http.Header{"Authorization": credential}}).WithContext(ctx)
+		return func(i int) (R, error) {
+			clear(w.header)
+			w.status = 0
+			credential[0] = shown[i%len(shown)]
+			h.ServeHTTP(w, r)
+			return read(w)
+		}, nothing, nil
+	}
 }
 
 func nothing() error { return nil }
@@ -115,7 +136,7 @@ func newCallers(ctx context.Context, db *bun.DB, n int) (*callers, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = accounts.Ensure(ctx, db, tenancy.Plan{Slug: tenancy.DefaultTrialPlan, Name: "Free trial", Active: true, TrialDays: 14, Rate: 10, Burst: 1e9})
+	_, err = accounts.Ensure(ctx, db, tenancy.Plan{Slug: tenancy.DefaultTrialPlan, Name: "Free trial", Active: true, TrialDays: 14})
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +144,7 @@ func newCallers(ctx context.Context, db *bun.DB, n int) (*callers, error) {
 	var run sync.WaitGroup
 	run.Go(func() { _ = accounts.Run(running, db) })
 	c := &callers{
-		db: db, guard: authn.NewGuard(accounts, authn.GuardConfig{}, keys), limiter: throttle.New(throttle.Config{}),
+		db: db, issuer: keys, guard: authn.NewGuard(accounts, authn.GuardConfig{}, keys), limiter: throttle.New(throttle.Config{Default: limitOfAll}),
 		stop: func() { cancel(); run.Wait() },
 	}
 	err = db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
@@ -142,13 +163,55 @@ func newCallers(ctx context.Context, db *bun.DB, n int) (*callers, error) {
 		}
 		return nil
 	})
-	for i := 0; err == nil && i < 2*n; i++ {
-		_, err = c.guard.Check(ctx, db, authn.Credential{Scheme: "bearer", Value: c.keys[i%n]}, tenancy.Use)
+	if err == nil {
+		err = c.see(ctx)
 	}
 	if err != nil {
 		c.stop()
+		return nil, err
 	}
-	return c, err
+	c.shown = show(c.keys)
+	for i, s := range c.shown {
+		c.keys[i] = s[len(scheme):]
+	}
+	return c, nil
+}
+
+// see shows each key twice: what is used once may be remembered later. The first few
+// pay for what there is one of.
+func (c *callers) see(ctx context.Context) error {
+	n, before := len(c.keys), 0
+	for i := range 2 * n {
+		if i == n/8 {
+			before = heap()
+		}
+		if _, err := c.guard.Check(ctx, c.db, authn.Credential{Scheme: "bearer", Value: c.keys[i%n]}, tenancy.Use); err != nil {
+			return err
+		}
+	}
+	c.bytes = (heap() - before) / (n - n/8)
+	return nil
+}
+
+const scheme = "Bearer "
+
+// show is keys as they come in.
+func show(keys []string) (shown []string) {
+	all := scheme + strings.Join(keys, scheme)
+	for _, k := range keys {
+		n := len(scheme) + len(k)
+		shown, all = append(shown, all[:n]), all[n:]
+	}
+	return shown
+}
+
+// heap is what is in use of it.
+func heap() int {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // what the first one has found to end
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
 }
 
 // answer is a response that nobody waits for.
@@ -162,31 +225,35 @@ func (a *answer) Write(b []byte) (int, error) { return len(b), nil }
 func (a *answer) WriteHeader(status int)      { a.status = status }
 
 type (
-	keyKey     struct{}
 	accountKey struct{}
 	planKey    struct{}
+	leftKey    struct{}
 )
 
-// plain is the baseline: no database either, and nothing ends.
+// plain is the baseline: no database either, and nothing ends. Each of its middlewares
+// hands on what it has found out in the context.
 type plain struct {
 	mu       sync.RWMutex
 	keys     map[string]string // account by the hash of its key
-	statuses map[string]string
+	accounts map[string]customer
 	limiters sync.Map
+	limit    throttle.Limit
 }
 
-func newPlain(c *callers) *plain {
-	p := &plain{keys: map[string]string{}, statuses: map[string]string{}}
+type customer struct{ status, plan string }
+
+func newPlain(c *callers, limit throttle.Limit) *plain {
+	p := &plain{keys: map[string]string{}, accounts: map[string]customer{}, limit: limit}
 	for i, k := range c.keys {
 		sum := sha256.Sum256([]byte(k))
 		p.keys[hex.EncodeToString(sum[:])] = string(c.ids[i])
-		p.statuses[string(c.ids[i])] = "active"
+		p.accounts[string(c.ids[i])] = customer{"active", "free-trial"}
 	}
 	return p
 }
 
 func (p *plain) middleware(next http.Handler) http.Handler {
-	return p.key(p.account(p.limit(next)))
+	return p.key(p.account(p.limited(next)))
 }
 
 func (p *plain) key(next http.Handler) http.Handler {
@@ -212,23 +279,22 @@ func (p *plain) account(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		account, _ := r.Context().Value(accountKey{}).(string)
 		p.mu.RLock()
-		status := p.statuses[account]
+		c := p.accounts[account]
 		p.mu.RUnlock()
-		if status != "active" {
+		if c.status != "active" {
 			http.Error(w, "forbidden", http.StatusForbidden)
 			return
 		}
-		ctx := context.WithValue(r.Context(), keyKey{}, account)
-		next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, planKey{}, "free-trial")))
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), planKey{}, c.plan)))
 	})
 }
 
-func (p *plain) limit(next http.Handler) http.Handler {
+func (p *plain) limited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		account, _ := r.Context().Value(accountKey{}).(string)
 		l, ok := p.limiters.Load(account)
 		if !ok {
-			l, _ = p.limiters.LoadOrStore(account, rate.NewLimiter(10, 1e9))
+			l, _ = p.limiters.LoadOrStore(account, rate.NewLimiter(p.limit.Rate, p.limit.Burst))
 		}
 		limiter := l.(*rate.Limiter)
 		allowed := limiter.Allow()
@@ -241,6 +307,6 @@ func (p *plain) limit(next http.Handler) http.Handler {
 			http.Error(w, "too many requests", http.StatusTooManyRequests)
 			return
 		}
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), leftKey{}, int64(left))))
 	})
 }

@@ -26,7 +26,7 @@ func (l Limit) Or(other Limit) Limit {
 }
 
 // in is how many tokens come in that many nanoseconds.
-func (l Limit) in(d int64) float64 { return float64(d) / float64(time.Second) * float64(l.Rate) }
+func (l Limit) in(d int64) float64 { return time.Duration(d).Seconds() * float64(l.Rate) }
 
 // there reports that a call may take what would leave rest: also when it would have to
 // wait for less than a nanosecond, which is rounding as a rule.

@@ -46,12 +46,16 @@ func New[K comparable](maxKeys int) *Table[K] {
 	return t
 }
 
-// instant is now for a bucket, at most 146 years from another one.
+// far is how far instants are from their base at most, 146 years: what lies between two
+// of them is a number too.
+const far = 1<<62 - 1
+
+// instant is now for a bucket.
 func (s *shard[K]) instant(now time.Time) int64 {
 	if len(s.order) == 0 {
 		s.base = now
 	}
-	return int64(min(max(now.Sub(s.base), -1<<62), 1<<62))
+	return int64(min(max(now.Sub(s.base), -far), far))
 }
 
 func (t *Table[K]) shard(key K) (s *shard[K], hash uint64) {
@@ -63,8 +67,12 @@ func (t *Table[K]) shard(key K) (s *shard[K], hash uint64) {
 func (t *Table[K]) Take(now time.Time, key K, limit Limit, n int) Decision {
 	s, hash := t.shard(key)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	at := s.instant(now)
+	d := s.take(s.instant(now), key, hash, limit, n)
+	s.mu.Unlock()
+	return d
+}
+
+func (s *shard[K]) take(at int64, key K, hash uint64, limit Limit, n int) Decision {
 	b := s.buckets.find(hash, key)
 	if b == nil {
 		if n <= 0 || n > limit.Burst { // nothing will be taken from it

@@ -58,25 +58,60 @@ type Retryable interface{ RetryAfter() time.Duration }
 // a fault of ours or of the database: 503, since we can't tell what happened, and
 // its text stays in the log.
 func Of(err error) (status int, code, text string) {
-	var s *Sentinel
-	switch {
-	case errors.As(err, &s):
+	if s := sentinel(err); s != nil {
 		return s.Status, s.Code, err.Error()
-	case errors.Is(err, tx.ErrOutcomeUnknown):
-		return http.StatusServiceUnavailable, "outcome_unknown", "It is not known whether this took effect. Send it again with the same idempotency key."
-	default:
-		return http.StatusServiceUnavailable, "unavailable", "This could not be decided just now. Try again."
 	}
+	u := unavailable(err)
+	return u.Status, u.Code, u.Text
+}
+
+// Status is the status of err.
+func Status(err error) int {
+	if s := sentinel(err); s != nil {
+		return s.Status
+	}
+	return http.StatusServiceUnavailable
+}
+
+func sentinel(err error) *Sentinel {
+	if s, ok := err.(*Sentinel); ok { // as a rule, and without looking further
+		return s
+	}
+	s, _ := errors.AsType[*Sentinel](err)
+	return s
+}
+
+var (
+	outcomeUnknown = Sentinel{
+		Status: http.StatusServiceUnavailable, Code: "outcome_unknown",
+		Text: "It is not known whether this took effect. Send it again with the same idempotency key.",
+	}
+	undecided = Sentinel{
+		Status: http.StatusServiceUnavailable, Code: "unavailable",
+		Text: "This could not be decided just now. Try again.",
+	}
+)
+
+// unavailable is what is said of an error that carries no sentinel.
+func unavailable(err error) *Sentinel {
+	if errors.Is(err, tx.ErrOutcomeUnknown) {
+		return &outcomeUnknown
+	}
+	return &undecided
 }
 
 // Wait is how long a client waits before it tries again: 0 where waiting fixes
 // nothing.
 func Wait(err error) time.Duration {
-	var again Retryable
-	if errors.As(err, &again) {
-		return max(again.RetryAfter(), 1)
+	if _, ok := err.(*Sentinel); !ok {
+		if again, ok := errors.AsType[interface {
+			error
+			Retryable
+		}](err); ok {
+			return max(again.RetryAfter(), 1)
+		}
 	}
-	if status, _, _ := Of(err); status == http.StatusServiceUnavailable {
+	if Status(err) == http.StatusServiceUnavailable {
 		return time.Second
 	}
 	return 0
@@ -107,15 +142,16 @@ func Body(err error) []byte {
 // Write answers r with err as application/problem+json. A 5xx is logged with its
 // cause; a client's own mistake is not.
 func Write(w http.ResponseWriter, r *http.Request, err error) {
-	status, code, _ := Of(err)
-	h := w.Header()
+	status := Status(err)
+	h := w.Header() // whose keys are here in the form in which it keeps them
 	if wait := Wait(err); wait > 0 {
-		h.Set("Retry-After", seconds(wait))
+		h["Retry-After"] = []string{seconds(wait)}
 	}
-	if status == http.StatusUnauthorized && h.Get("WWW-Authenticate") == "" {
-		h.Set("WWW-Authenticate", "Bearer")
+	if status == http.StatusUnauthorized && len(h["Www-Authenticate"]) == 0 {
+		h["Www-Authenticate"] = bearer
 	}
 	if status >= 500 && !errors.Is(err, context.Canceled) {
+		_, code, _ := Of(err)
 		slog.ErrorContext(r.Context(), "quitrent: request failed", "method", r.Method, "path", r.URL.Path, "code", code, "err", err)
 	}
 	var body []byte
@@ -142,6 +178,7 @@ var (
 	plainJSON   = []string{"application/json"}
 	problemJSON = []string{"application/problem+json"}
 	noStore     = []string{"no-store"}
+	bearer      = []string{"Bearer"}
 )
 
 // write answers with body, of which nil is what could not be encoded.
