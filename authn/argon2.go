@@ -75,10 +75,22 @@ func parseHash(s string) (h passwordHash, ok bool) {
 	return h, true
 }
 
+func (c cost) work() uint64 { return uint64(c.memory) * uint64(c.passes) }
+
+// rest is a cost that makes with c what most is, to a few KiB. It reports false when
+// c is no less.
+func (c cost) rest(most cost) (cost, bool) {
+	if c.work() >= most.work() {
+		return cost{}, false
+	}
+	left := most.work() - c.work()
+	passes := (left + uint64(most.memory) - 1) / uint64(most.memory)
+	return cost{memory: uint32(left / passes), passes: uint32(passes), lanes: 1}, true
+}
+
 // weaker reports that h is less work than hashes made now.
 func (h passwordHash) weaker(than cost) bool {
-	work := func(c cost) uint64 { return uint64(c.memory) * uint64(c.passes) }
-	return h.memory < than.memory || work(h.cost) < work(than) || len(h.sum) < hashLength || len(h.salt) < saltLength
+	return h.memory < than.memory || h.work() < than.work() || len(h.sum) < hashLength || len(h.salt) < saltLength
 }
 
 // hash hashes with a new salt.
@@ -96,24 +108,41 @@ func (p *Passwords) matches(ctx context.Context, h passwordHash, password string
 	return err == nil && subtle.ConstantTimeCompare(sum, h.sum) == 1, err
 }
 
-// compute is the only place that works on a password by Argon2id.
+// compute is the only place that works on a password by Argon2id. What h costs less
+// than hashes made now is done for nothing, or time would tell the users whose hash was
+// made when a lower cost was set from everybody else.
 func (p *Passwords) compute(ctx context.Context, password string, h passwordHash, length uint32) ([]byte, error) {
 	done, err := p.turn(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	return p.derive([]byte(password), h.salt, h.passes, h.memory, h.lanes, length), nil
+	sum := p.derive([]byte(password), h.salt, h.passes, h.memory, h.lanes, length)
+	if rest, some := h.rest(p.cost); some {
+		p.derive([]byte(password), h.salt, rest.passes, rest.memory, rest.lanes, length)
+	}
+	return sum, nil
 }
 
-// turn waits until one of so many at once may work on a password.
+// turn waits until one of so many at once may work on a password, unless as many wait
+// as may: then it is ErrTooManyAttempts.
 func (p *Passwords) turn(ctx context.Context) (done func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	done = func() { <-p.turns }
 	select {
 	case p.turns <- struct{}{}:
-		return func() { <-p.turns }, nil
+		return done, nil
+	default:
+	}
+	defer p.waiting.Add(-1)
+	if p.waiting.Add(1) > int64(p.cfg.Waiting) {
+		return nil, tooMany{queueFull}
+	}
+	select {
+	case p.turns <- struct{}{}:
+		return done, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -26,13 +26,13 @@ func TestKnown_IsBoundedAndKeepsWhoComesAgain(t *testing.T) {
 }
 
 func TestAttempts_WhatIsNoLimitIsTheDefault(t *testing.T) {
-	want := newAttempts(PasswordLimits{}).pair
+	want := newAttempts(PasswordLimits{}, 1).pair
 	for _, a := range []Attempts{{}, {Burst: 5}, {Every: time.Hour}, {-1, time.Hour}, {5, -time.Hour}} {
-		if got := newAttempts(PasswordLimits{Pair: a}).pair; got != want {
+		if got := newAttempts(PasswordLimits{Pair: a}, 1).pair; got != want {
 			t.Errorf("%+v is %+v", a, got)
 		}
 	}
-	if got := newAttempts(PasswordLimits{Pair: Attempts{5, 2 * time.Second}}).pair; got.Burst != 5 || math.Abs(float64(got.Rate)-0.5) > 1e-9 {
+	if got := newAttempts(PasswordLimits{Pair: Attempts{5, 2 * time.Second}}, 1).pair; got.Burst != 5 || math.Abs(float64(got.Rate)-0.5) > 1e-9 {
 		t.Errorf("5, one every two seconds: %+v", got)
 	}
 }

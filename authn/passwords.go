@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -24,7 +25,8 @@ import (
 // PasswordConfig is the policy of Passwords. The zero value works.
 type PasswordConfig struct {
 	// Memory is what one hash takes, in KiB. Default and least: 19456 (OWASP).
-	// Most: 262144.
+	// Most: 262144. Where Memory or Passes was higher before, signing in takes longer
+	// for a user whose hash was made then, which tells that there is such a user.
 	Memory uint32
 	// Passes are how often a hash goes over its memory. Default and least: 2
 	// (OWASP). Most: 16.
@@ -33,6 +35,10 @@ type PasswordConfig struct {
 	// take together; the others wait for their turn as long as their context
 	// allows. Default: the number of CPUs.
 	Parallel int
+	// Waiting bounds how many wait for their turn, and half of it those who sign in
+	// from one network address; one more gets ErrTooManyAttempts at once. Default: 64
+	// for each of Parallel, some 3 s.
+	Waiting int
 	// Realm is what a browser shows with its question for a password: printable
 	// ASCII without quotes and backslashes, or it is not used. Default: "API".
 	Realm string
@@ -65,6 +71,7 @@ type Passwords struct {
 	cost     cost
 	attempts *attempts
 	turns    chan struct{} // holds one element for each hash that is being computed
+	waiting  atomic.Int64  // how many wait to put one there
 	derive   func(password, salt []byte, passes, memory uint32, lanes uint8, length uint32) []byte
 	stretch  stretch
 }
@@ -73,6 +80,9 @@ type Passwords struct {
 func NewPasswords(accounts *tenancy.Accounts, cfg PasswordConfig) *Passwords {
 	if cfg.Parallel <= 0 {
 		cfg.Parallel = runtime.GOMAXPROCS(0)
+	}
+	if cfg.Waiting <= 0 {
+		cfg.Waiting = 64 * cfg.Parallel
 	}
 	if cfg.Realm == "" || !quotable(cfg.Realm) {
 		cfg.Realm = "API"
@@ -93,7 +103,7 @@ func NewPasswords(accounts *tenancy.Accounts, cfg PasswordConfig) *Passwords {
 			passes: min(max(cfg.Passes, leastCost.passes), mostCost.passes),
 			lanes:  1,
 		},
-		attempts: newAttempts(cfg.Limits),
+		attempts: newAttempts(cfg.Limits, cfg.Parallel+(cfg.Waiting+1)/2),
 		turns:    make(chan struct{}, cfg.Parallel),
 		derive:   argon2.IDKey,
 		stretch:  realStretch,

@@ -26,6 +26,11 @@ type SignIn struct {
 	// Addr is the network address of the client (Credential.Addr). The zero Addr counts
 	// as one address.
 	Addr netip.Addr
+	// Begun, unless it is nil, is called once the attempt was let in and before the
+	// stored password is read: with whoever has the address, "" for nobody. It is for
+	// what a session that follows depends on, and does the same for everybody. An error
+	// of its is SignIn's.
+	Begun func(ctx context.Context, db bun.IDB, user tenancy.UserID) error `json:"-"`
 }
 
 // String names nobody.
@@ -43,9 +48,13 @@ func (s SignIn) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // for tenancy.AccountOf and Enter: somebody whose trial is over signs in to pay.
 // db must not be a transaction.
 //
+// A password is right if its hash is the stored one when it is compared, not only when
+// it was read: one that was replaced meanwhile does not open any more.
+//
 // It returns ErrBadCredential, in the same words and after the same work for an
-// unknown address, a user without a password and a wrong one, and ErrTooManyAttempts
-// before any work, whether the address is known or not: see PasswordLimits.
+// unknown address, a user without a password and a wrong one; ErrTooManyAttempts before
+// any work, whether the address is known or not: see PasswordLimits; and the same when
+// too many wait for a hash (PasswordConfig.Waiting).
 func (p *Passwords) SignIn(ctx context.Context, db bun.IDB, s SignIn) (tenancy.User, error) {
 	if !tx.Owns(db) {
 		return tenancy.User{}, errInTransaction
@@ -57,19 +66,55 @@ func (p *Passwords) SignIn(ctx context.Context, db bun.IDB, s SignIn) (tenancy.U
 	err = ErrBadCredential // of a panic
 	defer func() { attempt.end(err) }()
 	var user tenancy.User
-	user, err = p.signIn(ctx, db, s.Email, s.Password)
+	user, err = p.signIn(ctx, db, s)
 	return user, err
 }
 
-func (p *Passwords) signIn(ctx context.Context, db bun.IDB, email, password string) (tenancy.User, error) {
-	user, err := p.accounts.UserByEmail(ctx, db, email)
+func (p *Passwords) signIn(ctx context.Context, db bun.IDB, s SignIn) (tenancy.User, error) {
+	user, err := p.accounts.UserByEmail(ctx, db, s.Email)
 	if err != nil && !errors.Is(err, tenancy.ErrNoUser) {
 		return tenancy.User{}, err
+	}
+	if s.Begun != nil {
+		if err := s.Begun(ctx, db, user.ID); err != nil {
+			return tenancy.User{}, err
+		}
 	}
 	stored, err := p.stored(ctx, db, user.ID)
 	if err != nil {
 		return tenancy.User{}, err
 	}
+	// Hashing takes long, and whoever waits for a turn can make it longer: what is
+	// stored afterwards decides. Another sign-in may have replaced the hash by a
+	// stronger one of the same password, once.
+	for range 2 {
+		opens, weak, err := p.opens(ctx, user.ID, stored, s.Password)
+		if err != nil {
+			return tenancy.User{}, err
+		}
+		if !opens {
+			break
+		}
+		read := stored
+		if stored, err = p.stored(ctx, db, user.ID); err != nil {
+			return tenancy.User{}, err
+		}
+		if stored != read {
+			continue
+		}
+		if weak {
+			if err := p.upgrade(ctx, db, user.ID, stored, normal(s.Password)); err != nil {
+				slog.WarnContext(ctx, "authn: a weak password hash stays until the next sign-in", "user", user.ID, "err", err)
+			}
+		}
+		return user, nil
+	}
+	return tenancy.User{}, fmt.Errorf("%w: the e-mail address or the password is wrong", ErrBadCredential)
+}
+
+// opens reports that the stored hash is the password's, and that it is weaker than those
+// made now. The work is the same whatever is stored, nothing too.
+func (p *Passwords) opens(ctx context.Context, user tenancy.UserID, stored, password string) (opens, weak bool, err error) {
 	h, ours := parseHash(stored)
 	if !ours { // compute one all the same
 		h = passwordHash{cost: p.cost, salt: make([]byte, saltLength), sum: make([]byte, hashLength)}
@@ -77,7 +122,7 @@ func (p *Passwords) signIn(ctx context.Context, db bun.IDB, email, password stri
 	f, theirs := foreignHash{}, false
 	if stored != "" && !ours {
 		if f, err = p.cfg.Foreign.parse(stored); err != nil {
-			slog.ErrorContext(ctx, "authn: a stored password hash cannot be verified", "user", user.ID, "err", err)
+			slog.ErrorContext(ctx, "authn: a stored password hash cannot be verified", "user", user, "err", err)
 		}
 		theirs = err == nil
 	}
@@ -86,21 +131,13 @@ func (p *Passwords) signIn(ctx context.Context, db bun.IDB, email, password stri
 	}
 	matches, err := p.matches(ctx, h, normal(password))
 	if err != nil {
-		return tenancy.User{}, err
+		return false, false, err
 	}
 	matchesForeign, err := p.matchesForeign(ctx, f, password)
 	if err != nil {
-		return tenancy.User{}, err
+		return false, false, err
 	}
-	if !(matches && ours || matchesForeign && theirs) {
-		return tenancy.User{}, fmt.Errorf("%w: the e-mail address or the password is wrong", ErrBadCredential)
-	}
-	if theirs || h.weaker(p.cost) {
-		if err := p.upgrade(ctx, db, user.ID, stored, normal(password)); err != nil {
-			slog.WarnContext(ctx, "authn: a weak password hash stays until the next sign-in", "user", user.ID, "err", err)
-		}
-	}
-	return user, nil
+	return matches && ours || matchesForeign && theirs, theirs || h.weaker(p.cost), nil
 }
 
 // upgrade replaces the hash old, unless somebody has replaced it meanwhile.

@@ -134,11 +134,14 @@ func (s *Sessions) signIn(w http.ResponseWriter, r *http.Request, db *bun.DB, pa
 		return err
 	}
 	addr := clientaddr.Of(r, s.cfg.TrustedProxies)
-	epoch, err := s.epochOf(r.Context(), db, body.Email)
-	if err != nil {
-		return err
-	}
-	user, err := passwords.SignIn(r.Context(), db, authn.SignIn{Email: body.Email, Password: body.Password, Addr: addr})
+	var epoch int64 // as it is before the password is read: what ends it ends the session too
+	user, err := passwords.SignIn(r.Context(), db, authn.SignIn{
+		Email: body.Email, Password: body.Password, Addr: addr,
+		Begun: func(ctx context.Context, db bun.IDB, user tenancy.UserID) (err error) {
+			epoch, err = s.epochOf(ctx, db, user)
+			return err
+		},
+	})
 	if err == nil {
 		err = recognised(r, user.ID)
 	}
@@ -171,15 +174,11 @@ func (s *Sessions) signIn(w http.ResponseWriter, r *http.Request, db *bun.DB, pa
 	return nil
 }
 
-// epochOf is that of whoever has the address, read in a transaction, where nothing is
-// answered from memory. Nobody's costs as much.
-func (s *Sessions) epochOf(ctx context.Context, db *bun.DB, email string) (epoch int64, err error) {
-	user, err := s.accounts.UserByEmail(ctx, db, email)
-	if err != nil && !errors.Is(err, tenancy.ErrNoUser) {
-		return 0, err
-	}
+// epochOf is the user's, read in a transaction, where nothing is answered from memory.
+// Nobody's costs as much.
+func (s *Sessions) epochOf(ctx context.Context, db bun.IDB, user tenancy.UserID) (epoch int64, err error) {
 	err = tx.Join(ctx, db, func(db bun.IDB) (err error) {
-		epoch, err = s.accounts.Epoch(ctx, db, user.ID.Subject())
+		epoch, err = s.accounts.Epoch(ctx, db, user.Subject())
 		return err
 	})
 	return epoch, err

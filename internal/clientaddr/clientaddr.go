@@ -89,9 +89,21 @@ func KeyOf(addr netip.Addr) Key {
 	if !addr.IsValid() {
 		return Key{15: 1}
 	}
+	addr = addr.Unmap()
 	key := Key(addr.As16())
 	if addr.Is6() {
 		clear(key[8:])
 	}
 	return key
+}
+
+// SiteOf is the key of the /48 that an IPv6 address is in, the most that one subscriber
+// has as a rule. It reports false for any other address.
+func SiteOf(addr netip.Addr) (Key, bool) {
+	if addr = addr.Unmap(); !addr.Is6() {
+		return Key{}, false
+	}
+	key := KeyOf(addr)
+	clear(key[6:])
+	return key, true
 }
