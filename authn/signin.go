@@ -26,11 +26,11 @@ type SignIn struct {
 	// Addr is the network address of the client (Credential.Addr). The zero Addr counts
 	// as one address.
 	Addr netip.Addr
-	// Begun, unless it is nil, is called once the attempt was let in and before the
-	// stored password is read: with whoever has the address, "" for nobody. It is for
-	// what a session that follows depends on, and does the same for everybody. An error
-	// of its is SignIn's.
-	Begun func(ctx context.Context, db bun.IDB, user tenancy.UserID) error `json:"-"`
+	// Then, unless it is nil, does what signing in is for, such as starting a session, in
+	// a transaction in which the password is still the stored one and stays it: whoever
+	// sets another waits, and then ends what Then has begun. It may be run again. An error
+	// undoes it and is SignIn's.
+	Then func(ctx context.Context, db bun.IDB, user tenancy.User) error `json:"-"`
 }
 
 // String names nobody.
@@ -75,11 +75,6 @@ func (p *Passwords) signIn(ctx context.Context, db bun.IDB, s SignIn) (tenancy.U
 	if err != nil && !errors.Is(err, tenancy.ErrNoUser) {
 		return tenancy.User{}, err
 	}
-	if s.Begun != nil {
-		if err := s.Begun(ctx, db, user.ID); err != nil {
-			return tenancy.User{}, err
-		}
-	}
 	stored, err := p.stored(ctx, db, user.ID)
 	if err != nil {
 		return tenancy.User{}, err
@@ -96,7 +91,7 @@ func (p *Passwords) signIn(ctx context.Context, db bun.IDB, s SignIn) (tenancy.U
 			break
 		}
 		read := stored
-		if stored, err = p.stored(ctx, db, user.ID); err != nil {
+		if stored, err = p.still(ctx, db, user, read, s.Then); err != nil {
 			return tenancy.User{}, err
 		}
 		if stored != read {
@@ -110,6 +105,26 @@ func (p *Passwords) signIn(ctx context.Context, db bun.IDB, s SignIn) (tenancy.U
 		return user, nil
 	}
 	return tenancy.User{}, fmt.Errorf("%w: the e-mail address or the password is wrong", ErrBadCredential)
+}
+
+// still is the user's stored hash. Where it is the one that was read, then is done in the
+// transaction that asks.
+func (p *Passwords) still(ctx context.Context, db bun.IDB, user tenancy.User, read string,
+	then func(ctx context.Context, db bun.IDB, user tenancy.User) error,
+) (stored string, err error) {
+	if then == nil {
+		return p.stored(ctx, db, user.ID)
+	}
+	err = tx.Join(ctx, db, func(db bun.IDB) (err error) {
+		if _, err = p.accounts.LockEpoch(ctx, db, user.ID.Subject()); err != nil {
+			return err
+		}
+		if stored, err = p.stored(ctx, db, user.ID); err != nil || stored != read {
+			return err
+		}
+		return then(ctx, db, user)
+	})
+	return stored, err
 }
 
 // opens reports that the stored hash is the password's, and that it is weaker than those

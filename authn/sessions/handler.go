@@ -10,7 +10,6 @@ import (
 	"github.com/quitrent/quitrent/authn"
 	"github.com/quitrent/quitrent/internal/clientaddr"
 	"github.com/quitrent/quitrent/internal/problem"
-	"github.com/quitrent/quitrent/internal/tx"
 	"github.com/quitrent/quitrent/tenancy"
 )
 
@@ -134,17 +133,22 @@ func (s *Sessions) signIn(w http.ResponseWriter, r *http.Request, db *bun.DB, pa
 		return err
 	}
 	addr := clientaddr.Of(r, s.cfg.TrustedProxies)
-	var epoch int64 // as it is before the password is read: what ends it ends the session too
+	var issued Issued
 	user, err := passwords.SignIn(r.Context(), db, authn.SignIn{
 		Email: body.Email, Password: body.Password, Addr: addr,
-		Begun: func(ctx context.Context, db bun.IDB, user tenancy.UserID) (err error) {
-			epoch, err = s.epochOf(ctx, db, user)
+		Then: func(ctx context.Context, db bun.IDB, user tenancy.User) (err error) {
+			if err = recognised(r, user.ID); err != nil {
+				return err
+			}
+			for _, old := range s.tokens(r) {
+				if err := s.End(ctx, db, End{Token: old}); err != nil {
+					return err
+				}
+			}
+			issued, err = s.Start(ctx, db, Start{User: user.ID, Account: body.Account, Addr: addr, UserAgent: r.UserAgent()})
 			return err
 		},
 	})
-	if err == nil {
-		err = recognised(r, user.ID)
-	}
 	if err != nil {
 		return err
 	}
@@ -152,36 +156,9 @@ func (s *Sessions) signIn(w http.ResponseWriter, r *http.Request, db *bun.DB, pa
 	if err != nil {
 		return err
 	}
-	start := Start{User: user.ID, Account: body.Account, Addr: addr, UserAgent: r.UserAgent(), Epoch: &epoch}
-	var issued Issued
-	err = tx.Join(r.Context(), db, func(db bun.IDB) (err error) {
-		// The session comes first: what ends the old one changes the user too.
-		if issued, err = s.Start(r.Context(), db, start); err != nil {
-			return err
-		}
-		for _, old := range s.tokens(r) {
-			if err := s.End(r.Context(), db, End{Token: old}); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
 	s.SetCookie(w, r, issued)
 	problem.JSON(w, http.StatusCreated, welcome{issued.Session, user, accounts})
 	return nil
-}
-
-// epochOf is the user's, read in a transaction, where nothing is answered from memory.
-// Nobody's costs as much.
-func (s *Sessions) epochOf(ctx context.Context, db bun.IDB, user tenancy.UserID) (epoch int64, err error) {
-	err = tx.Join(ctx, db, func(db bun.IDB) (err error) {
-		epoch, err = s.accounts.Epoch(ctx, db, user.Subject())
-		return err
-	})
-	return epoch, err
 }
 
 func (s *Sessions) signOut(w http.ResponseWriter, r *http.Request, db *bun.DB) error {

@@ -3,12 +3,10 @@ package sessions
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 
 	"github.com/uptrace/bun"
 
-	"github.com/quitrent/quitrent/authn"
 	"github.com/quitrent/quitrent/internal/id"
 	"github.com/quitrent/quitrent/internal/tx"
 	"github.com/quitrent/quitrent/tenancy"
@@ -25,10 +23,6 @@ type Start struct {
 	// Neither must be there.
 	Addr      netip.Addr
 	UserAgent string
-	// Epoch, unless it is nil, is tenancy's Epoch of the user from before the password
-	// was checked. Where it has changed since, the session does not begin: a reset may
-	// have ended the password and every session meanwhile.
-	Epoch *int64
 }
 
 // Start makes a session with a token of its own, whatever the caller had before, and
@@ -36,8 +30,11 @@ type Start struct {
 // so that a token which somebody planted opens nothing. Of more sessions than
 // Config.MostOpen the one that was not used for longest is revoked.
 //
-// It returns tenancy.ErrNoUser, tenancy.ErrNoAccount for an account that the user does
-// not belong to, and authn.ErrBadCredential where Epoch is over.
+// Behind a password it belongs into authn.SignIn.Then: a session that begins after a
+// reset has ended the password, and every session, would outlive both.
+//
+// It returns tenancy.ErrNoUser, and tenancy.ErrNoAccount for an account that the user
+// does not belong to.
 func (s *Sessions) Start(ctx context.Context, db bun.IDB, st Start) (Issued, error) {
 	var out Issued
 	err := tx.Join(ctx, db, func(db bun.IDB) (err error) {
@@ -53,13 +50,6 @@ func (s *Sessions) Start(ctx context.Context, db bun.IDB, st Start) (Issued, err
 func (s *Sessions) start(ctx context.Context, db bun.IDB, st Start) (Issued, error) {
 	if _, err := s.accounts.User(ctx, db, st.User); err != nil {
 		return Issued{}, err
-	}
-	if st.Epoch != nil {
-		if epoch, err := s.accounts.LockEpoch(ctx, db, st.User.Subject()); err != nil {
-			return Issued{}, err
-		} else if epoch != *st.Epoch {
-			return Issued{}, fmt.Errorf("%w: something has changed meanwhile: sign in again", authn.ErrBadCredential)
-		}
 	}
 	account, err := s.accounts.AccountOf(ctx, db, st.User, st.Account)
 	if st.Account == "" && (errors.Is(err, tenancy.ErrNoAccount) || errors.Is(err, tenancy.ErrWhichAccount)) {

@@ -46,18 +46,18 @@ func (s site) signIn(w http.ResponseWriter, r *http.Request) {
 	if !readForm(w, r) {
 		return
 	}
-	who := authn.SignIn{Email: r.PostFormValue("email"), Password: r.PostFormValue("password"), Addr: throttle.ClientAddr(r, nil)}
-	user, err := s.passwords.SignIn(r.Context(), s.db, who)
+	var session sessions.Issued
+	who := authn.SignIn{
+		Email: r.PostFormValue("email"), Password: r.PostFormValue("password"), Addr: throttle.ClientAddr(r, nil),
+		Then: func(ctx context.Context, db bun.IDB, user tenancy.User) (err error) {
+			session, err = s.begin(ctx, db, r, user.ID)
+			return err
+		},
+	}
+	_, err := s.passwords.SignIn(r.Context(), s.db, who)
 	if errors.Is(err, authn.ErrBadCredential) {
 		render(w, http.StatusUnauthorized, "signin.html", map[string]any{"Problem": "The address or the password is wrong.", "Email": who.Email})
 		return
-	}
-	var session sessions.Issued
-	if err == nil {
-		err = s.db.RunInTx(r.Context(), nil, func(ctx context.Context, tx bun.Tx) (err error) {
-			session, err = s.begin(ctx, tx, r, user.ID)
-			return err
-		})
 	}
 	if err != nil {
 		tenancy.Refuse(w, r, err)

@@ -3,6 +3,7 @@ package sessions_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"testing"
@@ -15,49 +16,37 @@ import (
 	"github.com/quitrent/quitrent/tenancy"
 )
 
-// A password was right, and then a reset ended every session: one that begins after that
-// would outlive it.
-func TestStart_NotAfterTheEndOfWhatItIsMadeOf(t *testing.T) {
+// A password was right, and then a reset or a new password meets the session that begins
+// with it: whichever comes first, nothing is open when both have ended.
+func TestSignIn_ThatMeetsAResetLeavesNothingOpen(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
-		epoch, err := h.accounts.Epoch(t.Context(), h.db, h.ada.User.ID.Subject())
-		if err != nil {
-			t.Fatal(err)
-		}
-		start := sessions.Start{User: h.ada.User.ID, Epoch: &epoch}
-		if _, err := h.sessions.Start(t.Context(), h.db, start); err != nil {
-			t.Fatal(err)
-		}
-		if err := h.sessions.AfterReset(t.Context(), h.db, h.ada.User.ID); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := h.sessions.Start(t.Context(), h.db, start); !errors.Is(err, authn.ErrBadCredential) {
-			t.Errorf("after the reset: %v", err)
-		}
-		if open := h.open(t); open != 0 {
-			t.Errorf("%d sessions are open", open)
-		}
-	})
-}
-
-// Whichever of the two comes first, nothing is open when both have ended.
-func TestStart_ThatMeetsAResetLeavesNothingOpen(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
-		for range 20 {
-			epoch, err := h.accounts.Epoch(t.Context(), h.db, h.ada.User.ID.Subject())
-			if err != nil {
-				t.Fatal(err)
+		passwords := authn.NewPasswords(h.accounts, authn.PasswordConfig{Now: h.clock.Now})
+		other := goodPassword
+		set := func(password string) {
+			if err := passwords.Set(t.Context(), h.db, authn.SetPassword{User: h.ada.User.ID, Actor: operator, Password: password}); err != nil {
+				t.Error(err)
 			}
+		}
+		set(other)
+		for i := range 5 {
+			was := other
+			other = fmt.Sprintf("%s %d", goodPassword, i)
 			var both sync.WaitGroup
 			both.Go(func() {
-				_, err := h.sessions.Start(t.Context(), h.db, sessions.Start{User: h.ada.User.ID, Epoch: &epoch})
-				if err != nil && !errors.Is(err, authn.ErrBadCredential) {
+				_, err := passwords.SignIn(t.Context(), h.db, authn.SignIn{
+					Email: h.ada.User.Email, Password: was,
+					Then: func(ctx context.Context, db bun.IDB, user tenancy.User) error {
+						_, err := h.sessions.Start(ctx, db, sessions.Start{User: user.ID})
+						return err
+					},
+				})
+				if err != nil && !errors.Is(err, authn.ErrBadCredential) && !errors.Is(err, authn.ErrTooManyAttempts) {
 					t.Error(err)
 				}
 			})
 			both.Go(func() {
-				if err := h.db.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-					return h.sessions.AfterReset(ctx, tx, h.ada.User.ID)
-				}); err != nil {
+				set(other)
+				if err := h.sessions.AfterReset(t.Context(), h.db, h.ada.User.ID); err != nil {
 					t.Error(err)
 				}
 			})
