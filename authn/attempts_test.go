@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/quitrent/quitrent/authn"
+	"github.com/quitrent/quitrent/tenancy"
 )
 
 // from signs in from a network address, by its last number.
@@ -289,5 +292,109 @@ func TestSignIn_ARefusalCostsNothing(t *testing.T) {
 		h.clock.Advance(time.Minute)
 		wantErr(t, "later", h.from(t, 1, "ada@example.com", goodPassword), nil)
 		wantErr(t, "later", h.from(t, 1, "bob@example.com", goodPassword), nil)
+	})
+}
+
+// Whoever signs up often has many right passwords.
+func TestSignIn_OneAddressWithManyAccountsDoesNotTakeTheCPUs(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.limited(authn.PasswordLimits{RightAddr: authn.Attempts{Burst: 30, Every: time.Second}})
+		done := 0
+		for i := range 20 {
+			email := fmt.Sprintf("a%d@example.com", i)
+			h.register(t, email)
+			for range 3 {
+				before := h.computed()
+				switch err := h.from(t, 1, email, goodPassword); {
+				case err == nil:
+					done++
+				case !errors.Is(err, authn.ErrTooManyAttempts) || wait(t, err) != time.Second || h.computed() != before:
+					t.Errorf("%v, with %d hashes", err, h.computed()-before)
+				}
+			}
+		}
+		if done != 30 {
+			t.Errorf("%d of 60 signed in, want 30", done)
+		}
+		wantErr(t, "from elsewhere", h.from(t, 2, "a1@example.com", goodPassword), nil)
+		h.clock.Advance(time.Second)
+		wantErr(t, "later, mistyped", h.from(t, 1, "a1@example.com", "wrong password"), authn.ErrBadCredential)
+		wantErr(t, "later", h.from(t, 1, "a1@example.com", goodPassword), nil)
+		wantErr(t, "once", h.from(t, 1, "a1@example.com", goodPassword), authn.ErrTooManyAttempts)
+	})
+}
+
+func TestSignIn_TheNetworksOfOneSiteAreHeldBackTogether(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.limited(authn.PasswordLimits{Site: authn.Attempts{Burst: 5, Every: time.Minute}})
+		h.register(t, "ada@example.com")
+		in := func(addr, password string) error {
+			_, err := h.passwords.SignIn(t.Context(), h.db, authn.SignIn{Email: "ada@example.com", Password: password, Addr: netip.MustParseAddr(addr)})
+			return err
+		}
+		wantErr(t, "a known one", in("2001:db8:1:ff::1", goodPassword), nil)
+		for i := range 5 {
+			wantErr(t, "a wrong one", in(fmt.Sprintf("2001:db8:1:%x::1", i), "wrong password"), authn.ErrBadCredential)
+		}
+		for range 3 { // a refusal costs nothing
+			wantErr(t, "the sixth", in("2001:db8:1:6::1", "wrong password"), authn.ErrTooManyAttempts)
+		}
+		wantErr(t, "the known one", in("2001:db8:1:ff::2", goodPassword), nil)
+		wantErr(t, "from another site", in("2001:db8:2::1", "wrong password"), authn.ErrBadCredential)
+		for i := range 8 { // IPv4 has no sites
+			wantErr(t, "IPv4", in(fmt.Sprintf("203.0.113.%d", i), "wrong password"), authn.ErrBadCredential)
+		}
+		h.clock.Advance(time.Minute)
+		wantErr(t, "later", in("2001:db8:1:6::1", goodPassword), nil)
+		wantErr(t, "which cost nothing", in("2001:db8:1:7::1", "wrong password"), authn.ErrBadCredential)
+	})
+}
+
+// However many come, some wait for a hash and the others are told so at once; one address
+// has half of the room.
+func TestSignIn_TheQueueForAHashIsBounded(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.passwords = authn.NewPasswords(h.accounts, authn.PasswordConfig{Now: h.clock.Now, Parallel: 1, Waiting: 4})
+		running, release := authn.Gate(h.passwords)
+		results := make(chan error, 100)
+		var all sync.WaitGroup
+		come := func(addr, i int) {
+			all.Go(func() { results <- h.from(t, addr, fmt.Sprintf("u%d-%d@example.com", addr, i), goodPassword) })
+		}
+		inside := func(want int64) {
+			for running()+authn.Waiting(h.passwords) != want {
+				runtime.Gosched()
+			}
+		}
+		refused := func(what string, addr int) {
+			t.Helper()
+			come(addr, 100)
+			err := <-results
+			wantErr(t, what, err, authn.ErrTooManyAttempts)
+			if d := wait(t, err); d != time.Second {
+				t.Errorf("%s: wait %v", what, d)
+			}
+		}
+		for i := range 3 {
+			come(1, i)
+			inside(int64(i + 1))
+		}
+		refused("one more from the address", 1)
+		for i := range 2 {
+			come(2, i)
+			inside(int64(i + 4))
+		}
+		refused("one more from anywhere", 3)
+		_, err := h.passwords.Prepare(t.Context(), tenancy.Register{Name: "N", Email: "n@example.com"}, goodPassword)
+		wantErr(t, "a sign-up", err, authn.ErrTooManyAttempts)
+		close(release)
+		all.Wait()
+		for range 5 {
+			wantErr(t, "one that waited", <-results, authn.ErrBadCredential)
+		}
+		wantErr(t, "afterwards", h.from(t, 1, "x@example.com", goodPassword), authn.ErrBadCredential)
+		if n := authn.Waiting(h.passwords); n != 0 {
+			t.Errorf("%d wait", n)
+		}
 	})
 }

@@ -31,6 +31,30 @@ func Quick(p *Passwords) (computed func() int64) {
 	return n.Load
 }
 
+// CountWork adds up the KiB that Argon2id goes over in p from now on.
+func CountWork(p *Passwords) *uint64 {
+	n, derive := new(uint64), p.derive
+	p.derive = func(password, salt []byte, passes, memory uint32, lanes uint8, length uint32) []byte {
+		*n += uint64(passes) * uint64(memory)
+		return derive(password, salt, passes, memory, lanes, length)
+	}
+	return n
+}
+
+// During calls do while the next hash of p is computed, as what comes while a sign-in
+// waits for its turn.
+func During(p *Passwords, do func()) {
+	derive := p.derive
+	p.derive = func(password, salt []byte, passes, memory uint32, lanes uint8, length uint32) []byte {
+		p.derive = derive
+		do()
+		return derive(password, salt, passes, memory, lanes, length)
+	}
+}
+
+// Waiting is how many wait for a turn.
+func Waiting(p *Passwords) int64 { return p.waiting.Load() }
+
 // Gate makes every hash of p wait until release hands it something or is closed.
 // running counts those that wait.
 func Gate(p *Passwords) (running func() int64, release chan struct{}) {

@@ -381,3 +381,26 @@ func TestHandler_SigningInIsCountedByTheAddressOfTheClient(t *testing.T) {
 		}
 	})
 }
+
+// Whoever tries too often has nothing read.
+func TestHandler_ASignInTooManyAsksTheDatabaseNothing(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		passwords := authn.NewPasswords(h.accounts, authn.PasswordConfig{
+			Now: h.clock.Now, Limits: authn.PasswordLimits{Pair: authn.Attempts{Burst: 1, Every: time.Hour}},
+		})
+		asked := &queries{}
+		server := h.sessions.Handler(h.db.WithQueryHook(asked), passwords)
+		for _, email := range []string{"ada@example.com", "nobody@example.com"} {
+			for _, want := range []int{401, 429, 429} {
+				before := len(asked.said)
+				r := httptest.NewRequest("POST", "https://a.example.com/session", strings.NewReader(`{"email":"`+email+`","password":"wrong wrong wrong"}`))
+				r.Header.Set("Content-Type", "application/json")
+				w := httptest.NewRecorder()
+				server.ServeHTTP(w, r)
+				if n := len(asked.said) - before; w.Code != want || want == 429 && n != 0 {
+					t.Errorf("%s: %d with %d statements, want %d", email, w.Code, n, want)
+				}
+			}
+		}
+	})
+}

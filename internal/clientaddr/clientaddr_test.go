@@ -108,3 +108,30 @@ func TestContains_WhicheverWayEitherIsWritten(t *testing.T) {
 		t.Error("no address, or no prefix, is in one")
 	}
 }
+
+func TestKeyOf_AndSiteOf_TellSubscribersApart(t *testing.T) {
+	addr := netip.MustParseAddr
+	for _, c := range []struct {
+		a, b       string
+		key, inOne bool
+	}{
+		{"192.0.2.1", "::ffff:192.0.2.1", true, false},
+		{"192.0.2.1", "192.0.2.2", false, false},
+		{"::ffff:192.0.2.1", "::ffff:192.0.2.2", false, false},
+		{"2001:db8:1:2::1", "2001:db8:1:2:ffff::2", true, true},
+		{"2001:db8:1:2::1", "2001:db8:1:3::1", false, true},
+		{"2001:db8:1:2::1", "2001:db8:2:2::1", false, false},
+	} {
+		if got := KeyOf(addr(c.a)) == KeyOf(addr(c.b)); got != c.key {
+			t.Errorf("%s and %s have one key: %v", c.a, c.b, got)
+		}
+		a, ok := SiteOf(addr(c.a))
+		b, _ := SiteOf(addr(c.b))
+		if got := ok && a == b; got != c.inOne {
+			t.Errorf("%s and %s are of one site: %v", c.a, c.b, got)
+		}
+	}
+	if _, ok := SiteOf(netip.Addr{}); ok {
+		t.Error("no address has a site")
+	}
+}
