@@ -3,6 +3,7 @@ package authn_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/uptrace/bun"
@@ -90,37 +91,38 @@ func TestSignIn_AHashThatIsMadeStrongerMeanwhileOpens(t *testing.T) {
 	})
 }
 
-func TestSignIn_BegunComesBehindTheLimitsAndBeforeThePassword(t *testing.T) {
+// Then is done for a right password alone, in a transaction that its error undoes.
+func TestSignIn_ThenIsForARightPasswordAlone(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
-		h.limited(authn.PasswordLimits{Pair: authn.Attempts{Burst: 1, Every: 3600e9}})
 		ada := h.register(t, "ada@example.com")
 		boom := errors.New("boom")
 		for _, c := range []struct {
-			email, password string
-			begun           error
-			who             tenancy.UserID
-			want            error
+			password string
+			then     error
+			called   bool
+			want     error
 		}{
-			{"ada@example.com", goodPassword, nil, ada.User.ID, nil},
-			{"ada@example.com", goodPassword, boom, ada.User.ID, boom},
-			{"ada@example.com", "wrong password", nil, ada.User.ID, authn.ErrBadCredential},
-			{"ada@example.com", goodPassword, nil, "not called", authn.ErrTooManyAttempts},
-			{"nobody@example.com", goodPassword, nil, "", authn.ErrBadCredential},
-			{"nobody@example.com", goodPassword, nil, "not called", authn.ErrTooManyAttempts},
+			{goodPassword, nil, true, nil},
+			{goodPassword, boom, true, boom},
+			{"wrong password", nil, false, authn.ErrBadCredential},
 		} {
-			who, before := tenancy.UserID("not called"), h.computed()
-			_, err := h.passwords.SignIn(t.Context(), h.db, authn.SignIn{Email: c.email, Password: c.password,
-				Begun: func(_ context.Context, _ bun.IDB, user tenancy.UserID) error {
-					who = user
-					if h.computed() != before {
-						t.Error("a password was hashed before")
+			called := false
+			before := h.count(t, "tenancy_leases")
+			user, err := h.passwords.SignIn(t.Context(), h.db, authn.SignIn{Email: "ada@example.com", Password: c.password,
+				Then: func(ctx context.Context, db bun.IDB, user tenancy.User) error {
+					called = user.ID == ada.User.ID
+					if _, err := db.NewRaw("INSERT INTO tenancy_leases (name, holder, until) VALUES (?, '', ?)", c.password+fmt.Sprint(c.then), t0).Exec(ctx); err != nil {
+						return err
 					}
-					return c.begun
+					return c.then
 				},
 			})
-			wantErr(t, c.email, err, c.want)
-			if who != c.who {
-				t.Errorf("%s: %q, want %q", c.email, who, c.who)
+			wantErr(t, c.password, err, c.want)
+			if called != c.called || (err == nil) != (user.ID == ada.User.ID) {
+				t.Errorf("%s: called %v, user %q", c.password, called, user.ID)
+			}
+			if wrote := h.count(t, "tenancy_leases") - before; wrote > 0 != (c.called && c.then == nil) {
+				t.Errorf("%s, %v: wrote %d", c.password, c.then, wrote)
 			}
 		}
 	})

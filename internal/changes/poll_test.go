@@ -156,7 +156,7 @@ func TestPoll_SettlesWhatIsOldAndHasNotChangedAgain(t *testing.T) {
 		other.want("it changes again", "a", 0)
 
 		p.poll()
-		p.settle(t.Context(), db, []row{{"a", 1}, {"c", 1}})
+		must(t, p.settle(t.Context(), db, []row{{"a", 1}, {"c", 1}}))
 		wantEntries(t, "it changed after it was read", db, entry{"a", 2, true}, entry{"b", 2, true})
 	})
 }
@@ -175,7 +175,7 @@ func TestPoll_SettlesALittleAtATime(t *testing.T) {
 			old[i] = row{strings.Repeat("x", i+1), 1}
 		}
 		for _, want := range []int64{1, 0} {
-			p.settle(t.Context(), db, old)
+			must(t, p.settle(t.Context(), db, old))
 			recent, err := db.NewSelect().TableExpr("changes").Where("recent").Count(t.Context())
 			if recent != want || err != nil {
 				t.Errorf("%d are recent, %v; want %d", recent, err, want)

@@ -74,7 +74,7 @@ func Status(err error) int {
 }
 
 func sentinel(err error) *Sentinel {
-	if s, ok := err.(*Sentinel); ok { // as a rule, and without looking further
+	if s, ok := err.(*Sentinel); ok { //nolint:errorlint // as a rule; what is wrapped is looked for below
 		return s
 	}
 	s, _ := errors.AsType[*Sentinel](err)
@@ -103,7 +103,7 @@ func unavailable(err error) *Sentinel {
 // Wait is how long a client waits before it tries again: 0 where waiting fixes
 // nothing.
 func Wait(err error) time.Duration {
-	if _, ok := err.(*Sentinel); !ok {
+	if _, ok := err.(*Sentinel); !ok { //nolint:errorlint // a bare one says nothing of waiting
 		if again, ok := errors.AsType[interface {
 			error
 			Retryable
