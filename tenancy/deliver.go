@@ -22,7 +22,10 @@ const (
 )
 
 // Run lets this process remember what it reads of accounts, keys and sessions in db,
-// by reading the changes there several times within Config.RevocationBound, and
+// by reading the changes there several times within Config.RevocationBound – db is the
+// primary, and the role may update tenancy_changes; while processes of a version before
+// Changed serve beside this one, they announce nothing, so let Run wait for the last of
+// them to go – and
 // delivers events to Config.Deliver, looking for new ones every second. Every process
 // that serves runs it. Of any number a lease lets one deliver, as long as their clocks
 // agree to within its 30 s, and otherwise events come twice. It returns when ctx is

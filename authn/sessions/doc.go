@@ -36,6 +36,9 @@
 // of accounts runs, sessions are remembered like keys: a revocation counts at once in the
 // process that makes it, and within tenancy's Config.RevocationBound in every other.
 //
+// In a host's transaction these come after whatever locks accounts, as all that is a
+// user's does.
+//
 // # A new token
 //
 // Signing in makes a new session with a new token, whatever cookie the browser had; the
