@@ -368,7 +368,15 @@ func TestSignIn_TheQueueForAHashIsBounded(t *testing.T) {
 		}
 		refused := func(what string, addr int) {
 			t.Helper()
+			before := running() + authn.Waiting(h.passwords)
 			come(addr, 100)
+			for len(results) == 0 {
+				if running()+authn.Waiting(h.passwords) > before {
+					t.Errorf("%s is let in", what)
+					return
+				}
+				runtime.Gosched()
+			}
 			err := <-results
 			wantErr(t, what, err, authn.ErrTooManyAttempts)
 			if d := wait(t, err); d != time.Second {
@@ -385,8 +393,10 @@ func TestSignIn_TheQueueForAHashIsBounded(t *testing.T) {
 			inside(int64(i + 4))
 		}
 		refused("one more from anywhere", 3)
-		_, err := h.passwords.Prepare(t.Context(), tenancy.Register{Name: "N", Email: "n@example.com"}, goodPassword)
-		wantErr(t, "a sign-up", err, authn.ErrTooManyAttempts)
+		if !t.Failed() {
+			_, err := h.passwords.Prepare(t.Context(), tenancy.Register{Name: "N", Email: "n@example.com"}, goodPassword)
+			wantErr(t, "a sign-up", err, authn.ErrTooManyAttempts)
+		}
 		close(release)
 		all.Wait()
 		for range 5 {
