@@ -32,11 +32,14 @@ func (h *house) flush(t *testing.T) (written int) {
 	asked := &queries{}
 	authn.Flush(t.Context(), h.keys, h.db.WithQueryHook(asked))
 	for _, q := range asked.said {
-		if !strings.Contains(q, "INTO authn_key_uses") {
+		switch {
+		case strings.Contains(q, "INTO authn_key_uses"):
+			written++
+		case q != "BEGIN" && q != "COMMIT":
 			t.Errorf("asked %q", q)
 		}
 	}
-	return len(asked.said)
+	return written
 }
 
 func TestLastUsed_IsKnownToTheMinuteOfEachSecret(t *testing.T) {

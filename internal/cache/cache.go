@@ -63,13 +63,13 @@ func (m *Map[K, V]) Put(k K, v V) {
 	defer s.mu.Unlock()
 	n := &node[K, V]{key: k, hash: h, value: v}
 	if old, at := s.find(h, k); old != nil {
-		m.tell(old.value)
+		m.tell(old)
 		s.slots()[at].Store(n)
 		return
 	}
 	if s.n >= s.most {
 		at := s.someone(rand.Uint64)
-		m.tell(s.slots()[at].Load().value)
+		m.tell(s.slots()[at].Load())
 		s.remove(at)
 	}
 	s.insert(n)
@@ -83,7 +83,7 @@ func (m *Map[K, V]) Delete(k K) {
 	defer s.mu.Unlock()
 	if old, at := s.find(h, k); old != nil {
 		s.remove(at)
-		m.tell(old.value)
+		m.tell(old)
 	}
 }
 
@@ -93,7 +93,7 @@ func (m *Map[K, V]) Clear() {
 		s := &m.shards[i]
 		s.mu.Lock()
 		if m.gone != nil {
-			s.each(func(n *node[K, V]) { m.gone(n.value) })
+			s.each(m.tell)
 		}
 		s.clear()
 		s.mu.Unlock()
@@ -112,8 +112,9 @@ func (m *Map[K, V]) Len() int {
 	return n
 }
 
-func (m *Map[K, V]) tell(v V) {
+// tell copies the value only for who wants it: others may be using it where it lies.
+func (m *Map[K, V]) tell(n *node[K, V]) {
 	if m.gone != nil {
-		m.gone(v)
+		m.gone(n.value)
 	}
 }
