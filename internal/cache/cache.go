@@ -46,7 +46,8 @@ func (m *Map[K, V]) Get(k K) (v V, ok bool) {
 }
 
 // Find is Get where the value lies, or nil. Others read it too, and it stays as it is
-// when another one is put in its place.
+// when another one is put in its place. What is written to it there, with atomics, is not
+// for Get, and not for gone.
 func (m *Map[K, V]) Find(k K) *V {
 	h := m.hash(k)
 	if n, _ := m.shards[h%shards].find(h, k); n != nil {
@@ -92,9 +93,7 @@ func (m *Map[K, V]) Clear() {
 	for i := range m.shards {
 		s := &m.shards[i]
 		s.mu.Lock()
-		if m.gone != nil {
-			s.each(m.tell)
-		}
+		s.each(m.tell)
 		s.clear()
 		s.mu.Unlock()
 	}
@@ -112,7 +111,6 @@ func (m *Map[K, V]) Len() int {
 	return n
 }
 
-// tell copies the value only for who wants it: others may be using it where it lies.
 func (m *Map[K, V]) tell(n *node[K, V]) {
 	if m.gone != nil {
 		m.gone(n.value)

@@ -74,9 +74,6 @@ func Status(err error) int {
 }
 
 func sentinel(err error) *Sentinel {
-	if s, ok := err.(*Sentinel); ok { //nolint:errorlint // as a rule; what is wrapped is looked for below
-		return s
-	}
 	s, _ := errors.AsType[*Sentinel](err)
 	return s
 }
@@ -103,13 +100,12 @@ func unavailable(err error) *Sentinel {
 // Wait is how long a client waits before it tries again: 0 where waiting fixes
 // nothing.
 func Wait(err error) time.Duration {
-	if _, ok := err.(*Sentinel); !ok { //nolint:errorlint // a bare one says nothing of waiting
-		if again, ok := errors.AsType[interface {
-			error
-			Retryable
-		}](err); ok {
-			return max(again.RetryAfter(), 1)
-		}
+	again, ok := errors.AsType[interface {
+		error
+		Retryable
+	}](err)
+	if ok {
+		return max(again.RetryAfter(), 1)
 	}
 	if Status(err) == http.StatusServiceUnavailable {
 		return time.Second
