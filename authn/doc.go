@@ -144,7 +144,9 @@
 // wrong password counts against the e-mail address from that network address, against the
 // e-mail address from everywhere, and against the network address. A right one is given
 // back and counts against its person, so that a script may go on sending its password, at
-// 2 requests a second, and keeps no CPU busy with it; a key is the better way.
+// 2 requests a second, and keeps no CPU busy with it; a key is the better way. Right
+// passwords also cost their network address, and when too many wait for a hash
+// (PasswordConfig.Waiting) the answer is the same 429.
 //
 // Where somebody has signed in from, only what is tried from there counts: a stranger
 // elsewhere who uses up the attempts for an address keeps its owner out of places where
