@@ -69,9 +69,9 @@
 // permission it may do as far as its Maker may do it now and its Scopes name it: a
 // demotion shrinks the keys of who is demoted, and a removal stops them with
 // ErrOrphaned, until somebody takes them over; in accounts that a host keeps, where
-// tenancy's Config.MemberLoader can say who was removed. A key without scopes can do what asks for
-// a capability alone. Keys that an operator or a job makes act on nobody's rights and
-// hold their scopes.
+// tenancy's Config.MemberLoader can say who was removed. A key without scopes can do
+// what asks for a capability alone. Keys that an operator or a job makes act on nobody's
+// rights and hold their scopes.
 //
 //	keys.Issue(ctx, db, authn.Issue{
 //		Account: account, Name: "build server", Actor: actor,
@@ -91,8 +91,8 @@
 // key keeps its id, its limits and its history. Key.LastUsedAt, and that of each of its
 // Secrets, show whether an old one is still in use: to the minute, while Keys.Run runs.
 // Nobody rotates a key that reaches further than their own rights, and who rotates
-// somebody else's takes it over. The plan limit
-// LimitKeyDays, or an account's own, says how old a secret may be.
+// somebody else's takes it over. The plan limit LimitKeyDays, or an account's own, says
+// how old a secret may be.
 //
 // # What is remembered, and for how long
 //

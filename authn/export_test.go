@@ -14,6 +14,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/quitrent/quitrent/internal/changes"
+	"github.com/quitrent/quitrent/internal/opaque"
 )
 
 // Quick makes p hash in no time, with something that depends on all that Argon2id
@@ -121,7 +122,7 @@ func Refused(k *Keys, db bun.IDB, at time.Time, text string) bool {
 
 // Rekey is another secret of a key, and what is stored of it.
 func Rekey(k *Keys, id KeyID) (key, pepper, hash string) {
-	key = k.form.write(0, id, random(secretLength))
+	key = k.form.write(0, id, opaque.Random(secretLength))
 	_, text, _ := k.form.parse(key)
 	pepper, hash = k.ring.sum(text)
 	return key, pepper, hash

@@ -1,7 +1,6 @@
 package authn
 
 import (
-	"crypto/rand"
 	"hash/crc32"
 	"regexp"
 	"strings"
@@ -93,23 +92,4 @@ func checksum(text string) string {
 		n /= 62
 	}
 	return string(b[:])
-}
-
-// random is n characters of the alphabet, each as likely as any other: bytes that
-// would favour some are thrown away.
-func random(n int) string {
-	const fair = 256 - 256%62
-	out := make([]byte, 0, n)
-	var b [64]byte
-	for {
-		_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program instead
-		for _, c := range b {
-			if c >= fair {
-				continue
-			}
-			if out = append(out, alphabet[c%62]); len(out) == n {
-				return string(out)
-			}
-		}
-	}
 }

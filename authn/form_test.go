@@ -87,18 +87,3 @@ func FuzzParseKey(f *testing.F) {
 		}
 	})
 }
-
-// Taking a byte modulo 62 would draw 8 of the characters a quarter more often. The
-// bounds are nearly six standard deviations away.
-func TestRandom_FavoursNoCharacter(t *testing.T) {
-	const each = 5000
-	s := random(62 * each)
-	if len(s) != 62*each {
-		t.Fatalf("%d characters", len(s))
-	}
-	for _, c := range alphabet {
-		if n := strings.Count(s, string(c)); n < each*92/100 || n > each*108/100 {
-			t.Errorf("%q came %d times, about %d are expected", c, n, each)
-		}
-	}
-}

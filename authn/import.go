@@ -13,6 +13,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/internal/id"
+	"github.com/quitrent/quitrent/internal/opaque"
 	"github.com/quitrent/quitrent/internal/tx"
 	"github.com/quitrent/quitrent/tenancy"
 )
@@ -154,7 +155,7 @@ func (k *Keys) importKey(ctx context.Context, db bun.IDB, i Import, row *keyRow)
 	if err := tenancy.Check(state, plan, now, tenancy.Export); err != nil { // nothing comes back to what is closed
 		return err
 	}
-	row.ID = KeyID(random(idLength))
+	row.ID = KeyID(opaque.Random(idLength))
 	secret := secretRow{
 		Account: i.Account, Key: row.ID, ID: id.New("sec"), Pepper: noPepper, Hash: i.Hash, CreatedAt: now, ExpiresAt: i.EndsAt,
 	}

@@ -139,9 +139,7 @@ func (m *Imported) find(ctx context.Context, db bun.IDB, now changes.Instant, d 
 		return nil, err
 	}
 	if len(rows) != 1 || rows[0].Pepper != noPepper || !hmac.Equal([]byte(rows[0].Hash), []byte(hash)) {
-		if k.memory.feed.Fresh(db, now) {
-			k.memory.unknown.Put(d, now.Add(unknownFor))
-		}
+		k.memory.refuse(db, now, d)
 		return nil, ErrBadCredential
 	}
 	o, err := k.open(rows[0].presentedRow, rows[0].Key, func(who Principal) (Principal, tenancy.Plan, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/internal/id"
+	"github.com/quitrent/quitrent/internal/opaque"
 	"github.com/quitrent/quitrent/internal/tx"
 	"github.com/quitrent/quitrent/tenancy"
 )
@@ -173,7 +174,7 @@ func (k *Keys) issue(ctx context.Context, db bun.IDB, i Issue) (Issued, error) {
 // newSecret makes another secret of a key and stores its hash, to end when the account's
 // policy says so.
 func (k *Keys) newSecret(ctx context.Context, db bun.IDB, key keyRow, plan tenancy.Plan, now time.Time) (string, error) {
-	secret := k.form.write(slices.Index(k.form.envs, key.Env), key.ID, random(secretLength))
+	secret := k.form.write(slices.Index(k.form.envs, key.Env), key.ID, opaque.Random(secretLength))
 	_, text, _ := k.form.parse(secret)
 	pepper, hash := k.ring.sum(text)
 	row := &secretRow{Account: key.Account, Key: key.ID, ID: id.New("sec"), Pepper: pepper, Hash: hash, CreatedAt: now}
@@ -256,7 +257,7 @@ func (k *Keys) room(ctx context.Context, db bun.IDB, account tenancy.AccountID, 
 // claimID draws ids until one is new, which the first one is.
 func claimID(ctx context.Context, db bun.IDB, account tenancy.AccountID) (KeyID, error) {
 	for range 10 {
-		row := keyIDRow{ID: KeyID(random(idLength)), Account: account}
+		row := keyIDRow{ID: KeyID(opaque.Random(idLength)), Account: account}
 		res, err := db.NewInsert().Model(&row).On("CONFLICT (key_id) DO NOTHING").Exec(ctx)
 		if err != nil {
 			return "", err

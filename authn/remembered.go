@@ -62,6 +62,13 @@ func (m *memory) refused(db bun.IDB, now changes.Instant, d digest) bool {
 	return ok && now.Time.Before(until) && m.feed.Fresh(db, now)
 }
 
+// refuse remembers a text as no key.
+func (m *memory) refuse(db bun.IDB, now changes.Instant, d digest) {
+	if m.feed.Fresh(db, now) {
+		m.unknown.Put(d, now.Add(unknownFor))
+	}
+}
+
 // opened is what the text of a key opens.
 type opened struct {
 	who       Principal

@@ -2,15 +2,12 @@ package authn
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/uptrace/bun"
 
-	"github.com/quitrent/quitrent/internal/tx"
 	"github.com/quitrent/quitrent/tenancy"
 )
 
@@ -42,9 +39,9 @@ type Rotate struct {
 //
 // It returns ErrNoKey, also for another account's key, ErrKeyOver for one that is
 // revoked or expired, ErrManySecrets, tenancy.ErrForbidden when the actor is a key, or a
-// user who is no member or does not hold all that the key's scopes name, and tenancy.ErrInvalid when the
-// actor is missing, the overlap is out of bounds, or the key's environment is none of
-// Config.Envs.
+// user who is no member or does not hold all that the key's scopes name, and
+// tenancy.ErrInvalid when the actor is missing, the overlap is out of bounds, or the
+// key's environment is none of Config.Envs.
 func (k *Keys) Rotate(ctx context.Context, db bun.IDB, r Rotate) (Issued, error) {
 	if !r.Key.among(r.Account) {
 		return Issued{}, ErrNoKey
@@ -104,69 +101,4 @@ func (k *Keys) roomForSecret(ctx context.Context, db bun.IDB, key keyRow, plan t
 		return ErrManySecrets
 	}
 	return err
-}
-
-// mayHandOn refuses whoever would get more by a key than it holds itself, and says whose
-// rights the key acts on from now on.
-func (k *Keys) mayHandOn(ctx context.Context, db bun.IDB, key keyRow, actor tenancy.Actor) (maker tenancy.UserID, err error) {
-	d := tenancy.Delegation{User: key.Maker}
-	if err := unmarshal(key.Scopes, &d.Scopes); err != nil {
-		return "", err
-	}
-	if err := k.accounts.Covers(ctx, db, key.Account, actor, d); err != nil {
-		return "", err
-	}
-	if actor.Kind != tenancy.ActorUser {
-		return key.Maker, nil
-	}
-	return tenancy.UserID(actor.ID), k.member(ctx, db, key.Account, tenancy.UserID(actor.ID))
-}
-
-// setMaker makes a key act on a user's rights.
-func (k *Keys) setMaker(ctx context.Context, db bun.IDB, key keyRow, maker tenancy.UserID) error {
-	if maker == key.Maker {
-		return nil
-	}
-	_, err := db.NewUpdate().Model((*keyRow)(nil)).Set("maker_id = ?", maker).
-		Where("account_id = ? AND key_id = ?", key.Account, key.ID).Exec(ctx)
-	return err
-}
-
-// change is what the verbs on a key that lives have in common: the account's lock, the
-// key, the logs, and the news that it changed. Without a fact nothing did.
-func (k *Keys) change(ctx context.Context, db bun.IDB, line tenancy.Audit,
-	do func(db bun.IDB, key keyRow, now time.Time) (tenancy.Fact, error),
-) error {
-	if err := line.Validate(); err != nil {
-		return err
-	}
-	return tx.Join(ctx, db, func(db bun.IDB) error {
-		if err := k.lock(ctx, db, line.Account); err != nil {
-			return err
-		}
-		// The account is locked, unless it is a Loader's: the key is in any case.
-		if _, err := db.NewUpdate().Model((*keyRow)(nil)).Set("name = name").
-			Where("account_id = ? AND key_id = ?", line.Account, line.Target).Exec(ctx); err != nil {
-			return err
-		}
-		line.At = k.now()
-		var key keyRow
-		err := db.NewSelect().Model(&key).Where("account_id = ? AND key_id = ?", line.Account, line.Target).Scan(ctx)
-		switch {
-		case errors.Is(err, sql.ErrNoRows):
-			return ErrNoKey
-		case err != nil:
-			return err
-		case !key.RevokedAt.IsZero() || over(key.ExpiresAt, line.At):
-			return ErrKeyOver
-		}
-		fact, err := do(db, key, line.At)
-		if err != nil || fact == nil {
-			return err
-		}
-		if err := k.accounts.Changed(ctx, db, line.Account.Subject()); err != nil {
-			return err
-		}
-		return tenancy.Note(ctx, db, line, fact)
-	})
 }

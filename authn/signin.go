@@ -44,9 +44,9 @@ func (s SignIn) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // SignIn finds the user with this address and password. A hash that is weaker than
 // those made now, or another framework's, is replaced by one of this password; whether
-// the policy would take it for a new one is not asked. Which accounts the user may enter, and for what, is
-// for tenancy.AccountOf and Enter: somebody whose trial is over signs in to pay.
-// db must not be a transaction.
+// the policy would take it for a new one is not asked. Which accounts the user may
+// enter, and for what, is for tenancy.AccountOf and Enter: somebody whose trial is over
+// signs in to pay. db must not be a transaction.
 //
 // A password is right if its hash is the stored one when it is compared, not only when
 // it was read: one that was replaced meanwhile does not open any more.
@@ -170,9 +170,9 @@ func (p *Passwords) upgrade(ctx context.Context, db bun.IDB, user tenancy.UserID
 // the user-id is the e-mail address. A user of several accounts names the one
 // wanted. db must not be a transaction.
 //
-// It returns ErrBadCredential, ErrTooManyAttempts, tenancy.ErrNoAccount for a user who belongs to no
-// account or not to the one wanted, and tenancy.ErrWhichAccount for a user of
-// several who names none: these only once the password is right.
+// It returns ErrBadCredential, ErrTooManyAttempts, tenancy.ErrNoAccount for a user who
+// belongs to no account or not to the one wanted, and tenancy.ErrWhichAccount for a user
+// of several who names none: these only once the password is right.
 func (p *Passwords) Authenticate(ctx context.Context, db bun.IDB, c Credential) (Principal, error) {
 	actor, err := p.Identify(ctx, db, c)
 	if err != nil {

@@ -2,7 +2,6 @@ package authn
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -53,21 +52,4 @@ func (k *Keys) TakeOver(ctx context.Context, db bun.IDB, t TakeOver) (Key, error
 		return KeyTakenOver{Key: t.Key, From: key.Maker, To: maker}, err
 	})
 	return out, err
-}
-
-// member refuses who is no member. Of a Loader's accounts the MemberLoader knows them,
-// or nobody: there Can says what the key may do.
-func (k *Keys) member(ctx context.Context, db bun.IDB, account tenancy.AccountID, user tenancy.UserID) error {
-	if k.accounts.IsMember(tenancy.Found{}) {
-		member, _, err := k.accounts.StillMember(ctx, db, account, user)
-		if err == nil && !member {
-			err = tenancy.ErrForbidden
-		}
-		return err
-	}
-	_, err := k.accounts.AccountOf(ctx, db, user, account)
-	if errors.Is(err, tenancy.ErrNoAccount) {
-		return tenancy.ErrForbidden
-	}
-	return err
 }

@@ -159,9 +159,7 @@ func (k *Keys) find(ctx context.Context, db bun.IDB, now changes.Instant, d dige
 		}
 	}
 	if found < 0 {
-		if k.memory.feed.Fresh(db, now) {
-			k.memory.unknown.Put(d, now.Add(unknownFor))
-		}
+		k.memory.refuse(db, now, d)
 		return nil, ErrBadCredential
 	}
 	row := rows[found]

@@ -10,7 +10,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/authn"
-	"github.com/quitrent/quitrent/internal/mailed"
+	"github.com/quitrent/quitrent/internal/opaque"
 	"github.com/quitrent/quitrent/internal/problem"
 	"github.com/quitrent/quitrent/tenancy"
 )
@@ -87,7 +87,7 @@ type Emails struct {
 	room      chan struct{} // holds one element for each SendReset that has not ended
 	turns     chan struct{} // and one for each of those that is at work
 	waits     sync.Mutex    // of Wait
-	inUse     mailed.Turns  // of Reset
+	inUse     opaque.Turns  // of Reset
 }
 
 // New makes Emails from cfg, for the users of accounts and their passwords.

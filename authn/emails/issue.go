@@ -9,7 +9,7 @@ import (
 
 	"github.com/uptrace/bun"
 
-	"github.com/quitrent/quitrent/internal/mailed"
+	"github.com/quitrent/quitrent/internal/opaque"
 	"github.com/quitrent/quitrent/tenancy"
 )
 
@@ -98,7 +98,7 @@ func (e *Emails) issue(ctx context.Context, db bun.IDB, user tenancy.User, kind 
 	if err != nil {
 		return Issued{}, tenancy.ErrNoUser // one that was erased has no address
 	}
-	now, token := e.now(), Token(mailed.NewToken())
+	now, token := e.now(), Token(opaque.New())
 	hash, _ := token.hash()
 	fresh := now.Add(-window) // what began until then is over
 	res, err := db.NewRaw(`INSERT INTO authn_email_tokens (user_id, kind, token_hash, email_key, expires_at, since, issued)

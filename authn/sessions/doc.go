@@ -84,8 +84,8 @@
 //
 // Of a token, SHA-256. Of the person, the network address and the User-Agent that the
 // session began with, cleaned and cut to 256 bytes: personal data, by which people tell
-// their sessions apart; an account's export leaves them out. What is over is deleted Config.Keep (7 days) later, while Run
-// runs; an erasure of the person (package retention) deletes the rest. The serving role
+// their sessions apart; an account's export leaves them out. What is over is deleted
+// Config.Keep (7 days) later, while Run runs; an erasure of the person (package retention) deletes the rest. The serving role
 // needs DELETE on authn_sessions for Run. The table is one of package authn, whose
 // Migrate makes it.
 //

@@ -5,7 +5,7 @@ import (
 	"io"
 	"log/slog"
 
-	"github.com/quitrent/quitrent/internal/mailed"
+	"github.com/quitrent/quitrent/internal/opaque"
 )
 
 // Token is the secret of a session: 43 characters of 0-9 A-Z a-z, 256 bits of chance.
@@ -29,14 +29,14 @@ func (Token) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
 // newToken is a token and its hash.
 func newToken() (Token, string) {
-	token := mailed.NewToken() // which goes by no mail here
-	hash, _ := mailed.Hash(token)
+	token := opaque.New()
+	hash, _ := opaque.Hash(token)
 	return Token(token), hash
 }
 
 // hash is what the database keeps of a token, and finds it by: where a comparison of two
 // hashes stops tells nothing of the token. It reports false for what is no token.
-func (t Token) hash() (string, bool) { return mailed.Hash(string(t)) }
+func (t Token) hash() (string, bool) { return opaque.Hash(string(t)) }
 
 // Package fmt does not ask a field that it reaches through a pointer in a slice, so
 // whatever has a token in it is asked first.

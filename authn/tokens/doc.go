@@ -66,8 +66,8 @@
 // External takes the tokens of Keycloak, Auth0, Zitadel and others that publish their
 // keys as a JWK Set. It believes a token when the signature, the issuer, the audience
 // and the time are right; whom it is for, ExternalConfig.Map says, such as
-// VerifiedEmail, which takes users whose address is verified here too. The provider is asked for its keys when a token comes in and they are
-// older than ExternalConfig.MaxAge, or the token names one that is not among them: 5
+// VerifiedEmail, which takes users whose address is verified here too. The provider is
+// asked for its keys when a token comes in and they are older than ExternalConfig.MaxAge, or the token names one that is not among them: 5
 // times in a row at most and then every 30 seconds, whatever comes in. While the
 // provider does not answer, the keys go on counting for ExternalConfig.Outage; after
 // that, and for keys not seen before, the answer is 503 and not 401, which would tell

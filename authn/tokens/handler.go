@@ -19,7 +19,8 @@ import (
 //
 // The body is a JSON object, {} at least. Each member may be left out; scope is a list
 // with spaces between, expires_in in seconds. A token ends with a whole second of the
-// clock, so expires_in of the answer may be one less. The answer is that of RFC 6749, section 5.1, and a refusal a problem:
+// clock, so expires_in of the answer may be one less. The answer is that of RFC 6749,
+// section 5.1, and a refusal a problem:
 //
 //	{"access_token": "…", "token_type": "Bearer", "expires_in": 60, "scope": "content.read"}
 func (t *Tokens) Handler(db *bun.DB) http.Handler {

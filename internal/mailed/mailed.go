@@ -1,50 +1,11 @@
-// Package mailed is what the packages share that send tokens by mail: the token, what
-// the database keeps of it, and how an address is hinted at.
+// Package mailed is what the packages share that send mails: how an address is hinted
+// at, and what language may be asked for.
 package mailed
 
 import (
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"strings"
 	"unicode/utf8"
 )
-
-// alphabet is base 62: nothing in it ends a link or a double click.
-const (
-	alphabet    = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	tokenLength = 43 // 62^43 > 2^256
-)
-
-// NewToken is 43 characters of 0-9 A-Z a-z, 256 bits of chance. Each character is as
-// likely as any other: bytes that would favour some are thrown away.
-func NewToken() string {
-	const fair = 256 - 256%len(alphabet)
-	out := make([]byte, 0, tokenLength)
-	var b [64]byte
-	for {
-		_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program instead
-		for _, c := range b {
-			if int(c) >= fair {
-				continue
-			}
-			if out = append(out, alphabet[int(c)%len(alphabet)]); len(out) == tokenLength {
-				return string(out)
-			}
-		}
-	}
-}
-
-// Hash is what the database keeps of a token: SHA-256 in hexadecimal. Guessing 256
-// bits is hopeless, so it needs no pepper and no slow function. It reports false for
-// what is no token.
-func Hash(token string) (string, bool) {
-	if len(token) != tokenLength || !alphanumeric(token) {
-		return "", false
-	}
-	sum := sha256.Sum256([]byte(token))
-	return hex.EncodeToString(sum[:]), true
-}
 
 // IsLocale reports that s is "" or can be a tag of BCP 47.
 func IsLocale(s string) bool {

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/quitrent/quitrent/internal/mailed"
+	"github.com/quitrent/quitrent/internal/opaque"
 	"github.com/quitrent/quitrent/internal/problem"
 	"github.com/quitrent/quitrent/tenancy"
 )
@@ -57,7 +57,7 @@ type Config struct {
 type Invitations struct {
 	accounts *tenancy.Accounts
 	cfg      Config
-	turns    mailed.Turns // of SignUp
+	turns    opaque.Turns // of SignUp
 }
 
 // New makes Invitations from cfg.

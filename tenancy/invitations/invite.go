@@ -12,7 +12,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/internal/id"
-	"github.com/quitrent/quitrent/internal/mailed"
+	"github.com/quitrent/quitrent/internal/opaque"
 	"github.com/quitrent/quitrent/internal/tx"
 	"github.com/quitrent/quitrent/tenancy"
 )
@@ -195,7 +195,7 @@ func issue(ctx context.Context, db bun.IDB, row invitationRow) (Issued, error) {
 	if err != nil {
 		return Issued{}, err
 	}
-	token := Token(mailed.NewToken())
+	token := Token(opaque.New())
 	hash, _ := token.hash()
 	if _, err := db.NewInsert().Model(&tokenRow{Hash: hash, Account: row.Account, Invitation: row.ID}).Exec(ctx); err != nil {
 		return Issued{}, err

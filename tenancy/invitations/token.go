@@ -5,7 +5,7 @@ import (
 	"io"
 	"log/slog"
 
-	"github.com/quitrent/quitrent/internal/mailed"
+	"github.com/quitrent/quitrent/internal/opaque"
 )
 
 // Token is the secret of an invitation: 43 characters of 0-9 A-Z a-z, 256 bits of
@@ -28,4 +28,4 @@ func (Token) LogValue() slog.Value { return slog.StringValue(hidden) }
 func (Token) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
 // hash is what the database keeps of a token. It reports false for what is none.
-func (t Token) hash() (string, bool) { return mailed.Hash(string(t)) }
+func (t Token) hash() (string, bool) { return opaque.Hash(string(t)) }

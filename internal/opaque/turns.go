@@ -1,4 +1,4 @@
-package mailed
+package opaque
 
 import (
 	"context"
