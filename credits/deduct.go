@@ -22,6 +22,9 @@ type Deduct struct {
 	Operation string
 	// Note is for the statement, 500 bytes at most.
 	Note string
+	// Basis says how the amount came about, 1,000 bytes at most: prices.Quoted has it.
+	// It is no part of what makes two requests with one key the same.
+	Basis string
 	// Actor is who spends: a key, a member. Default: it is not said.
 	Actor tenancy.Actor
 }
@@ -40,59 +43,51 @@ func (l *Ledger) Deduct(ctx context.Context, db bun.IDB, d Deduct) (Entry, error
 	if err := d.validate(); err != nil {
 		return Entry{}, err
 	}
-	r := request{account: d.Account, key: d.Key, actor: d.Actor, content: []any{KindDeduct, d.Amount, d.Operation}}
-	return l.post(ctx, db, r, func(p *posting) (Entry, error) { return p.deduct(ctx, d) })
+	out, err := l.ask(ctx, db, request{
+		account: d.Account, key: d.Key, takes: d.Amount,
+		hash: l.digest([]any{KindDeduct, d.Amount, d.Operation}),
+		do:   func(_ context.Context, b *book) (outcome, error) { return b.deduct(d) },
+	})
+	return out.entry, err
 }
 
 func (d Deduct) validate() error {
-	if err := checkAccount(d.Account); err != nil {
+	if err := checkSpending(d.Account, d.Amount, d.Key, d.Operation, d.Note, d.Actor); err != nil {
 		return err
 	}
-	if err := checkAmount(d.Amount); err != nil {
-		return err
-	}
-	if err := checkKey(d.Key, false); err != nil {
-		return err
-	}
-	if err := checkForeign(d.Key); err != nil {
-		return err
-	}
-	if err := checkActor(d.Actor); err != nil {
-		return err
-	}
-	if err := checkText("operation", d.Operation); err != nil {
-		return err
-	}
-	return checkText("note", d.Note)
+	return checkBasis(d.Basis)
 }
 
-func (p *posting) deduct(ctx context.Context, d Deduct) (Entry, error) {
-	if p.absent {
-		return Entry{}, p.insufficient(d.Amount, 0)
+func checkSpending(account tenancy.AccountID, amount int64, key, operation, note string, actor tenancy.Actor) error {
+	if err := checkAccount(account); err != nil {
+		return err
 	}
-	grants, live, err := liveGrants(ctx, p.db, p.account, p.now)
-	if err != nil {
-		return Entry{}, err
+	if err := checkAmount(amount); err != nil {
+		return err
 	}
-	spendable := max(0, live-p.held)
-	if d.Amount > spendable {
-		return Entry{}, p.insufficient(d.Amount, spendable)
+	if err := checkKey(key, false); err != nil {
+		return err
 	}
-	return p.write(ctx, entryRow{
-		Kind: KindDeduct, Amount: -d.Amount, Spendable: spendable - d.Amount, Operation: d.Operation, Note: d.Note,
-	}, take(grants, d.Amount), true)
+	if err := checkForeign(key); err != nil {
+		return err
+	}
+	if err := checkActor(actor); err != nil {
+		return err
+	}
+	if err := checkText("operation", operation); err != nil {
+		return err
+	}
+	return checkText("note", note)
 }
 
-// take spreads n over grants, which are in burn order and hold at least n.
-func take(grants []grantRow, n int64) []split {
-	var out []split
-	for _, g := range grants {
-		if n == 0 {
-			break
-		}
-		part := min(n, g.Remaining)
-		out = append(out, split{g.ID, -part})
-		n -= part
+func (b *book) deduct(d Deduct) (outcome, error) {
+	have := b.spendable(d.Operation)
+	if d.Amount > have {
+		return outcome{}, b.ledger.insufficient(d.Amount, have)
 	}
-	return out
+	line := entryRow{
+		Kind: KindDeduct, Key: d.Key, Operation: d.Operation, Note: d.Note, Basis: d.Basis,
+		ActorKind: d.Actor.Kind, ActorID: d.Actor.ID,
+	}
+	return outcome{entry: b.enter(line, b.take(d.Operation, d.Amount), b.now).entry()}, nil
 }

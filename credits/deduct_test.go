@@ -121,7 +121,7 @@ func TestDeduct_SpendsAGrantFromItsFirstMicrosecondToBeforeItsLast(t *testing.T)
 				t.Errorf("at %s: %v", c.at, err)
 			}
 		}
-		if b, err := l.Balance(t.Context(), db, acc); err != nil || b != (credits.Balance{Booked: 6}) {
+		if b, err := l.Balance(t.Context(), db, acc); err != nil || b != (credits.Balance{}) {
 			t.Errorf("expired: %+v, %v", b, err)
 		}
 		creditstest.RequireSound(t, l, db, acc)
@@ -157,33 +157,6 @@ func TestKeys_OfEveryPrintableSortAreKeptApart(t *testing.T) {
 			}
 		}
 		creditstest.RequireSound(t, l, db, acc)
-	})
-}
-
-// Nothing holds credits yet; what does will write them to the account's row.
-func TestHeldCredits_AreNotSpendable(t *testing.T) {
-	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
-		fund(t, l, db, 10)
-		exec(t, db, "UPDATE credits_accounts SET held = 4")
-		if b, err := l.Balance(t.Context(), db, acc); err != nil || b != (credits.Balance{Booked: 10, Held: 4, Spendable: 6}) {
-			t.Errorf("%+v, %v", b, err)
-		}
-		_, err := l.Deduct(t.Context(), db, credits.Deduct{Account: acc, Amount: 7})
-		requireError(t, err, credits.ErrInsufficient)
-		for _, e := range []struct{ got, want int64 }{
-			{deduct(t, l, db, credits.Deduct{Account: acc, Amount: 6}).Spendable, 0},
-			{refund(t, l, db, credits.Refund{Account: acc, Entry: 2, Amount: 5, Key: "r"}).Spendable, 5},
-			{grant(t, l, db, credits.Grant{Account: acc, Amount: 2, Key: "g"}).Spendable, 7},
-		} {
-			if e.got != e.want {
-				t.Errorf("%d spendable, want %d", e.got, e.want)
-			}
-		}
-		exec(t, db, "UPDATE credits_accounts SET held = 100")
-		creditstest.RequireBalance(t, l, db, acc, 0)
-		if e := grant(t, l, db, credits.Grant{Account: acc, Amount: 2, Key: "more"}); e.Spendable != 0 {
-			t.Errorf("%+v", e)
-		}
 	})
 }
 

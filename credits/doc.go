@@ -57,5 +57,5 @@
 // and has no more than it needs:
 //
 //	GRANT SELECT, INSERT ON credits_entries, credits_splits, tenancy_events, tenancy_deliveries, tenancy_audit TO app;
-//	GRANT SELECT, INSERT, UPDATE ON credits_accounts, credits_grants, credits_keys TO app;
+//	GRANT SELECT, INSERT, UPDATE ON credits_accounts, credits_grants, credits_keys, credits_holds TO app;
 package credits

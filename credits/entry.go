@@ -19,6 +19,9 @@ const (
 	KindGrant  Kind = "grant"
 	KindDeduct Kind = "deduct"
 	KindRefund Kind = "refund"
+	KindSettle Kind = "settle" // of a hold
+	KindExpire Kind = "expire" // of what was left in a grant
+	KindRevoke Kind = "revoke" // of what was left in a grant
 )
 
 // Entry is one line of an account's ledger. Entries are never changed or deleted.
@@ -35,17 +38,36 @@ type Entry struct {
 	Spendable int64 `json:"spendable"`
 	// RefundOf is the number of the entry that a refund gives back from.
 	RefundOf int64 `json:"refund_of,omitzero"`
+	// Hold is the one that a settlement settles.
+	Hold string `json:"hold,omitempty"`
 	// Key is the caller's idempotency key.
 	Key string `json:"key,omitempty"`
 	// Actor is who did it, as far as the caller said.
 	Actor tenancy.Actor `json:"actor,omitzero"`
 	// Operation and Note are the caller's words.
-	Operation string    `json:"operation,omitempty"`
-	Note      string    `json:"note,omitempty"`
-	At        time.Time `json:"at"`
+	Operation string `json:"operation,omitempty"`
+	Note      string `json:"note,omitempty"`
+	// Basis says how the amount came about, as the caller of Deduct or Settle gave it.
+	Basis string `json:"basis,omitempty"`
+	// At is when it happened: for what was left in a grant, when that expired. It never
+	// falls from one entry to the next.
+	At time.Time `json:"at"`
 	// Replayed says that the key had been used before with the same content, and
 	// that this is what it did then. It is not stored.
 	Replayed bool `json:"-"`
+}
+
+// splitRow is what an entry puts into a grant or, below zero, takes from it. Without a
+// grant it is what the entry repays of a debt or, below zero, adds to it.
+type splitRow struct {
+	bun.BaseModel `bun:"table:credits_splits,alias:s"`
+
+	Account  tenancy.AccountID `bun:"account_id,pk"`
+	Unit     string            `bun:"unit,pk"`
+	Number   int64             `bun:"number,pk"`
+	Position int64             `bun:"position,pk"`
+	Grant    string            `bun:"grant_id"`
+	Amount   int64             `bun:"amount"`
 }
 
 type entryRow struct {
@@ -65,12 +87,15 @@ type entryRow struct {
 	Operation string            `bun:"operation"`
 	Note      string            `bun:"note"`
 	At        time.Time         `bun:"at"`
+	Basis     string            `bun:"basis"`
+	Hold      string            `bun:"hold_id"`
 }
 
 func (r entryRow) entry() Entry {
 	return Entry{
 		Account: r.Account, Number: r.Number, Kind: r.Kind, Amount: r.Amount, Balance: r.Balance, Spendable: r.Spendable,
 		RefundOf: r.RefundOf, Key: r.Key, Actor: tenancy.Actor{Kind: r.ActorKind, ID: r.ActorID}, Operation: r.Operation, Note: r.Note, At: r.At.UTC(),
+		Basis: r.Basis, Hold: r.Hold,
 	}
 }
 
@@ -81,7 +106,7 @@ func (l *Ledger) Entry(ctx context.Context, db bun.IDB, account tenancy.AccountI
 		return Entry{}, err
 	}
 	var row entryRow
-	err := db.NewSelect().Model(&row).Where("account_id = ? AND unit = ? AND number = ?", account, unit, number).Scan(ctx)
+	err := db.NewSelect().Model(&row).Where("account_id = ? AND unit = ? AND number = ?", account, l.cfg.Unit, number).Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Entry{}, ErrNoEntry
 	}
@@ -119,7 +144,7 @@ func (l *Ledger) Entries(ctx context.Context, db bun.IDB, what Entries) (Page, e
 		limit = 50
 	}
 	var rows []entryRow
-	q := db.NewSelect().Model(&rows).Where("account_id = ? AND unit = ?", what.Account, unit).
+	q := db.NewSelect().Model(&rows).Where("account_id = ? AND unit = ?", what.Account, l.cfg.Unit).
 		OrderExpr("number DESC").Limit(int64(limit))
 	if what.Before > 0 {
 		q = q.Where("number < ?", what.Before)

@@ -31,6 +31,12 @@ var (
 	// ErrNotRefundable: the entry took nothing, or less than that is left of it.
 	ErrNotRefundable = problem.New(http.StatusConflict, "not_refundable", "a refund gives back at most what the entry took and was not given back yet")
 
+	// ErrNoHold: the account has no hold of that id.
+	ErrNoHold = problem.New(http.StatusNotFound, "no_hold", "there is no such hold")
+
+	// ErrHoldEnded: the hold was settled or released, or its time was over.
+	ErrHoldEnded = problem.New(http.StatusConflict, "hold_ended", "the hold is settled or released: it holds nothing any more")
+
 	// ErrOutcomeUnknown: COMMIT failed in a way that leaves open whether the change
 	// took effect. Ask again with the same key.
 	ErrOutcomeUnknown = tx.ErrOutcomeUnknown

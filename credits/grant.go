@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -30,6 +31,9 @@ type Grant struct {
 	EffectiveAt time.Time
 	// ExpiresAt is from when on they can't be spent any more. Default: never.
 	ExpiresAt time.Time
+	// Operations are those that the credits are for; Deduct.Operation and Hold.Operation
+	// name them. Default: all. 20 at most, 100 bytes each.
+	Operations []string
 	// Note is for the statement, 500 bytes at most.
 	Note string
 	// Actor is who grants, for the audit log. Default: the system.
@@ -64,10 +68,14 @@ func (l *Ledger) Grant(ctx context.Context, db bun.IDB, g Grant) (Entry, error) 
 	if err := g.validate(); err != nil {
 		return Entry{}, err
 	}
-	r := request{account: g.Account, key: g.Key, actor: g.Actor, content: []any{
-		KindGrant, g.Amount, g.Category, g.Priority, g.EffectiveAt, g.ExpiresAt,
-	}}
-	return l.post(ctx, db, r, func(p *posting) (Entry, error) { return p.grant(ctx, g) })
+	out, err := l.ask(ctx, db, request{
+		account: g.Account, key: g.Key,
+		hash: l.digest([]any{KindGrant, g.Amount, g.Category, g.Priority, g.EffectiveAt, g.ExpiresAt},
+			named{"operations", lines(g.Operations)}),
+		do:    func(_ context.Context, b *book) (outcome, error) { return b.grantNew(g) },
+		alone: true,
+	})
+	return out.entry, err
 }
 
 func (g Grant) validate() error {
@@ -91,6 +99,9 @@ func (g Grant) validate() error {
 	if !g.ExpiresAt.IsZero() && !g.ExpiresAt.After(g.EffectiveAt) {
 		return fmt.Errorf("%w: the credits expire before they take effect", ErrInvalid)
 	}
+	if err := checkOperations(g.Operations); err != nil {
+		return err
+	}
 	if err := checkText("note", g.Note); err != nil {
 		return err
 	}
@@ -101,44 +112,83 @@ func (g Grant) validate() error {
 	return nil
 }
 
+// The most operations of a grant, and the longest of them in bytes.
+const (
+	maxOperations = 20
+	maxOperation  = 100
+)
+
+func checkOperations(operations []string) error {
+	if len(operations) > maxOperations {
+		return fmt.Errorf("%w: credits are for %d operations at most", ErrInvalid, maxOperations)
+	}
+	for _, o := range operations {
+		if o == "" || tenancy.CheckText("operation", o, maxOperation) != nil {
+			return fmt.Errorf("%w: an operation has 1 to %d bytes, all of which print", ErrInvalid, maxOperation)
+		}
+	}
+	return nil
+}
+
 func (g Grant) audit() tenancy.Audit {
 	return tenancy.Audit{Account: g.Account, Actor: g.Actor, Action: "credits.grant", Reason: g.Note}
 }
 
-func (p *posting) grant(ctx context.Context, g Grant) (Entry, error) {
-	if err := p.room(g.Amount); err != nil {
-		return Entry{}, err
+func (b *book) grantNew(g Grant) (outcome, error) {
+	if err := b.room(g.Amount); err != nil {
+		return outcome{}, err
 	}
-	_, live, err := liveGrants(ctx, p.db, p.account, p.now)
-	if err != nil {
-		return Entry{}, err
-	}
-	row := grantRow{
-		Account: p.account, ID: id.New("grt"), Unit: unit, Category: g.Category, Priority: g.Priority,
-		Amount: g.Amount, Remaining: g.Amount, EffectiveAt: g.EffectiveAt, ExpiresAt: g.ExpiresAt,
-		Number: p.next(), CreatedAt: p.now,
+	row := &grantRow{
+		Category: g.Category, Priority: int64(g.Priority), Amount: g.Amount,
+		Operations: lines(g.Operations), EffectiveAt: g.EffectiveAt, ExpiresAt: g.ExpiresAt,
 	}
 	if row.EffectiveAt.IsZero() {
-		row.EffectiveAt = p.now
+		row.EffectiveAt = b.now
 	}
-	if _, err := p.db.NewInsert().Model(&row).Exec(ctx); err != nil {
-		return Entry{}, err
-	}
-	if row.inEffect(p.now) {
-		live += g.Amount
-	}
-	entry, err := p.write(ctx, entryRow{
-		Kind: KindGrant, Amount: g.Amount, Spendable: max(0, live-p.held), Note: g.Note,
-	}, []split{{row.ID, g.Amount}}, false)
-	if err != nil {
-		return Entry{}, err
-	}
-	line := g.audit()
-	line.At, line.Target = p.now, row.ID
-	line.Data = fmt.Appendf(nil, `{"number":%d,"amount":%d,"category":%q}`, entry.Number, g.Amount, g.Category)
-	return entry, tenancy.Note(ctx, p.db, line, Granted{
-		Number: entry.Number, Amount: g.Amount, Category: g.Category, ExpiresAt: g.ExpiresAt,
+	b.add(row)
+	line := entryRow{Kind: KindGrant, Key: g.Key, Note: g.Note, ActorKind: g.Actor.Kind, ActorID: g.Actor.ID}
+	entry := b.enter(line, b.incoming(row), b.now).entry()
+	b.lapse(b.now)
+	audit := g.audit()
+	audit.At, audit.Target = b.now, row.ID
+	audit.Data = fmt.Appendf(nil, `{"number":%d,"amount":%d,"category":%q}`, entry.Number, g.Amount, g.Category)
+	b.note(func(ctx context.Context, db bun.IDB) error {
+		return tenancy.Note(ctx, db, audit, Granted{
+			Number: entry.Number, Amount: g.Amount, Category: g.Category, ExpiresAt: g.ExpiresAt,
+		})
 	})
+	return outcome{entry: entry}, nil
+}
+
+// add gives the account a grant that nothing is in yet: the entry that comes next puts
+// its amount in.
+func (b *book) add(g *grantRow) {
+	g.Account, g.ID, g.Unit, g.made = b.account, id.New("grt"), b.ledger.cfg.Unit, true
+	g.Number, g.CreatedAt = b.row.number+1, b.now
+	b.grants = append(b.grants, g)
+	if !g.expired(b.now) {
+		b.due(g.ExpiresAt)
+	}
+	if g.inEffect(b.now) {
+		i, _ := slices.BinarySearchFunc(b.live, g, func(x, y *grantRow) int { return burnOrder(*x, *y) })
+		b.live = slices.Insert(b.live, i, g)
+		b.scoped = b.scoped || g.Operations != ""
+	}
+}
+
+// incoming is what a grant puts in: it repays a debt first, where it can be spent for
+// anything at once.
+func (b *book) incoming(g *grantRow) []part {
+	parts := []part{{g, g.Amount}}
+	if n := min(b.row.debt, g.Amount); n > 0 && g.Operations == "" && g.inEffect(b.now) {
+		parts = append(parts, part{g, -n}, part{nil, n})
+	}
+	return parts
+}
+
+// lines is the texts in order, one a line.
+func lines(texts []string) string {
+	return strings.Join(slices.Compact(slices.Sorted(slices.Values(texts))), "\n")
 }
 
 // Seed is the grant that an account is born with.

@@ -2,8 +2,8 @@ package credits
 
 import (
 	"cmp"
-	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -32,20 +32,45 @@ type grantRow struct {
 	ID          string            `bun:"grant_id,pk"`
 	Unit        string            `bun:"unit"`
 	Category    Category          `bun:"category"`
-	Priority    int               `bun:"priority"`
+	Priority    int64             `bun:"priority"`
 	Amount      int64             `bun:"amount"`
 	Remaining   int64             `bun:"remaining"`
+	Held        int64             `bun:"held"`
+	Operations  string            `bun:"operations"`
+	Origin      string            `bun:"origin"`
 	EffectiveAt time.Time         `bun:"effective_at"`
 	ExpiresAt   time.Time         `bun:"expires_at,nullzero"`
 	Number      int64             `bun:"number"`
 	CreatedAt   time.Time         `bun:"created_at"`
+
+	made       bool  // it is to be written
+	moved, set int64 // by how much remaining and held are to change
+}
+
+// free is what is in the grant and not held.
+func (g *grantRow) free() int64 { return g.Remaining - g.Held }
+
+// isFor reports that the grant pays for the operation.
+func (g *grantRow) isFor(operation string) bool {
+	if g.Operations == "" {
+		return true
+	}
+	for o := range strings.Lines(g.Operations) {
+		if strings.TrimSuffix(o, "\n") == operation {
+			return operation != ""
+		}
+	}
+	return false
+}
+
+// expired reports that the grant's end has come.
+func (g *grantRow) expired(at time.Time) bool {
+	return !g.ExpiresAt.IsZero() && !at.Before(g.ExpiresAt)
 }
 
 // inEffect reports that the grant's credits may be spent at the instant. Expired
 // credit is unspendable from the instant on, whether or not anything swept it.
-func (g grantRow) inEffect(at time.Time) bool {
-	return !at.Before(g.EffectiveAt) && (g.ExpiresAt.IsZero() || at.Before(g.ExpiresAt))
-}
+func (g grantRow) inEffect(at time.Time) bool { return !at.Before(g.EffectiveAt) && !g.expired(at) }
 
 // burnOrder is the total order in which grants are spent: lower priority first,
 // then the soonest expiry, then what was given before what was paid for, then the
@@ -70,21 +95,4 @@ func compareExpiry(a, b time.Time) int {
 		return -1
 	}
 	return a.Compare(b)
-}
-
-// liveGrants are those that can be spent from at the instant, in burn order, and
-// what remains in them.
-func liveGrants(ctx context.Context, db bun.IDB, account tenancy.AccountID, at time.Time) ([]grantRow, int64, error) {
-	var rows []grantRow
-	err := db.NewSelect().Model(&rows).Where("account_id = ? AND unit = ? AND remaining > 0", account, unit).Scan(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	rows = slices.DeleteFunc(rows, func(g grantRow) bool { return !g.inEffect(at) })
-	slices.SortFunc(rows, burnOrder)
-	var sum int64 // at most booked + debt, which the account's row holds
-	for _, g := range rows {
-		sum += g.Remaining
-	}
-	return rows, sum, nil
 }

@@ -62,17 +62,21 @@ func TestTake_ConservesAndNeverTakesMoreThanRemains(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		grants, total := drawGrants(t)
 		n := rapid.Int64Range(1, total).Draw(t, "n")
-		got := take(grants, n)
+		b := &book{now: day}
+		for i := range grants {
+			b.live = append(b.live, &grants[i])
+		}
+		got := b.take("", n)
 		var sum int64
 		for i, s := range got {
-			if s.grant != grants[i].ID {
-				t.Fatalf("part %d is from %s, not from %s", i, s.grant, grants[i].ID)
+			if s.grant.ID != grants[i].ID {
+				t.Fatalf("part %d is from %s, not from %s", i, s.grant.ID, grants[i].ID)
 			}
 			if s.amount >= 0 || -s.amount > grants[i].Remaining {
 				t.Fatalf("took %d of %d", -s.amount, grants[i].Remaining)
 			}
 			if i < len(got)-1 && -s.amount != grants[i].Remaining {
-				t.Fatalf("went on from %s before it was empty", s.grant)
+				t.Fatalf("went on from %s before it was empty", s.grant.ID)
 			}
 			sum -= s.amount
 		}
@@ -85,9 +89,9 @@ func TestTake_ConservesAndNeverTakesMoreThanRemains(t *testing.T) {
 func TestGiveBack_ConservesInTheOrderOfWhatIsOwed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		grants, total := drawGrants(t)
-		owed := make([]split, len(grants))
+		owed := make([]share, len(grants))
 		for i, g := range grants {
-			owed[i] = split{g.ID, g.Remaining}
+			owed[i] = share{g.ID, g.Remaining}
 		}
 		n := rapid.Int64Range(0, total).Draw(t, "n")
 		want := n
@@ -121,7 +125,7 @@ func TestGiveBack_ConservesInTheOrderOfWhatIsOwed(t *testing.T) {
 
 func TestGiveBack_NothingOwedGivesNothing(t *testing.T) {
 	for _, n := range []int64{0, 1, math.MaxInt64} {
-		if got := giveBack([]split{{"a", 0}, {"b", 0}}, n); got != nil {
+		if got := giveBack([]share{{"a", 0}, {"b", 0}}, n); got != nil {
 			t.Errorf("%d: %v", n, got)
 		}
 	}

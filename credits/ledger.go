@@ -13,9 +13,8 @@ import (
 	"github.com/quitrent/quitrent/tenancy"
 )
 
-// unit is the only unit of credit so far. It is part of every key of the schema, so
-// that more can come.
-const unit = "credit"
+// defaultUnit is Config.Unit where nobody sets it.
+const defaultUnit = "credit"
 
 // maxKey is the longest idempotency key, in bytes.
 const maxKey = 200
@@ -23,8 +22,25 @@ const maxKey = 200
 // maxText is the longest operation or note, in bytes.
 const maxText = 500
 
+// maxBasis is the longest basis of an amount, in bytes.
+const maxBasis = 1000
+
 // Config is the policy of a Ledger. The zero value works.
 type Config struct {
+	// Unit is what the ledger counts: "credit", "gpu_second". Each unit of an account is
+	// a ledger of its own, with entries, grants and holds of its own; keys are one
+	// account's whatever the unit. 1 to 32 letters, digits or "_". Default: "credit".
+	Unit string
+
+	// Overdraft is how far, in credits, Settle may take an account into debt for work
+	// that cost more than was held and could be spent. The next grant repays it first.
+	// Default: 0, no debt.
+	Overdraft int64
+
+	// RefundGrace is how long a refund to a grant that has expired since can be spent.
+	// Default: 0, it is as expired as the rest of the grant.
+	RefundGrace time.Duration
+
 	// Pay tells a customer, in the answer to a refusal for want of credits, how to
 	// get more: a sentence or an address. Default: nothing.
 	Pay string
@@ -45,6 +61,9 @@ type Ledger struct {
 
 // New makes a Ledger from cfg.
 func New(cfg Config) *Ledger {
+	if cfg.Unit == "" {
+		cfg.Unit = defaultUnit
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -127,6 +146,13 @@ func checkActor(a tenancy.Actor) error {
 	}
 	if err := (tenancy.Audit{Actor: a, Action: "credits"}).Validate(); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return nil
+}
+
+func checkBasis(s string) error {
+	if err := tenancy.CheckText("basis", s, maxBasis); err != nil {
+		return fmt.Errorf("%w: the basis is longer than %d bytes or has a character that does not print", ErrInvalid, maxBasis)
 	}
 	return nil
 }

@@ -85,7 +85,7 @@ func requireError(t testing.TB, err, want error) {
 }
 
 var tables = []string{
-	"credits_accounts", "credits_grants", "credits_entries", "credits_splits", "credits_keys",
+	"credits_accounts", "credits_grants", "credits_entries", "credits_splits", "credits_keys", "credits_holds",
 	"tenancy_events", "tenancy_deliveries", "tenancy_audit",
 }
 
@@ -185,7 +185,7 @@ type onLock func()
 func (onLock) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context { return ctx }
 
 func (f onLock) AfterQuery(_ context.Context, e *bun.QueryEvent) {
-	if strings.Contains(e.Query, "RETURNING booked") {
+	if strings.HasSuffix(e.Query, "FOR UPDATE") || strings.Contains(e.Query, "RETURNING account_id") {
 		f()
 	}
 }

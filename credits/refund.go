@@ -48,8 +48,13 @@ func (l *Ledger) Refund(ctx context.Context, db bun.IDB, r Refund) (Entry, error
 	if err := r.validate(); err != nil {
 		return Entry{}, err
 	}
-	req := request{account: r.Account, key: r.Key, actor: r.Actor, content: []any{KindRefund, r.Entry, r.Amount}}
-	return l.post(ctx, db, req, func(p *posting) (Entry, error) { return p.refund(ctx, r) })
+	out, err := l.ask(ctx, db, request{
+		account: r.Account, key: r.Key,
+		hash:  l.digest([]any{KindRefund, r.Entry, r.Amount}),
+		do:    func(ctx context.Context, b *book) (outcome, error) { return b.refund(ctx, r) },
+		alone: true,
+	})
+	return out.entry, err
 }
 
 func (r Refund) validate() error {
@@ -71,104 +76,132 @@ func (r Refund) validate() error {
 	return checkText("note", r.Note)
 }
 
-func (p *posting) refund(ctx context.Context, r Refund) (Entry, error) {
-	origin, err := p.ledger.Entry(ctx, p.db, p.account, r.Entry)
+func (b *book) refund(ctx context.Context, r Refund) (outcome, error) {
+	origin, err := b.ledger.Entry(ctx, b.db, b.account, r.Entry)
 	if err != nil {
-		return Entry{}, err
+		return outcome{}, err
 	}
-	if origin.Kind != KindDeduct {
-		return Entry{}, ErrNotRefundable
+	if origin.Kind != KindDeduct && origin.Kind != KindSettle {
+		return outcome{}, ErrNotRefundable
 	}
-	owed, err := p.owed(ctx, r.Entry)
+	owed, err := b.owed(ctx, r.Entry)
 	if err != nil {
-		return Entry{}, err
+		return outcome{}, err
 	}
-	splits := giveBack(owed, r.Amount)
-	if len(splits) == 0 {
-		return Entry{}, ErrNotRefundable
+	back := giveBack(owed, r.Amount)
+	if len(back) == 0 {
+		return outcome{}, ErrNotRefundable
 	}
 	var amount int64
-	for _, s := range splits {
+	for _, s := range back {
 		amount += s.amount
 	}
-	if err := p.room(amount); err != nil {
-		return Entry{}, err
+	if err := b.room(amount); err != nil {
+		return outcome{}, err
 	}
-	spendable, err := p.spendableWith(ctx, splits)
+	parts, err := b.origins(ctx, back)
 	if err != nil {
-		return Entry{}, err
+		return outcome{}, err
 	}
-	entry, err := p.write(ctx, entryRow{
-		Kind: KindRefund, Amount: amount, Spendable: spendable, RefundOf: r.Entry, Operation: origin.Operation, Note: r.Note,
-	}, splits, true)
-	if err != nil {
-		return Entry{}, err
+	line := entryRow{
+		Kind: KindRefund, RefundOf: r.Entry, Key: r.Key, Operation: origin.Operation, Note: r.Note,
+		ActorKind: r.Actor.Kind, ActorID: r.Actor.ID,
 	}
-	return entry, tenancy.Publish(ctx, p.db, p.account, p.now, Refunded{Number: entry.Number, RefundOf: r.Entry, Amount: amount})
+	entry := b.enter(line, parts, b.now).entry()
+	b.lapse(b.now)
+	b.note(func(ctx context.Context, db bun.IDB) error {
+		return tenancy.Publish(ctx, db, b.account, b.now, Refunded{Number: entry.Number, RefundOf: r.Entry, Amount: amount})
+	})
+	return outcome{entry: entry}, nil
 }
 
-// spendableWith is what can be spent once the splits are back in their grants.
-func (p *posting) spendableWith(ctx context.Context, splits []split) (int64, error) {
-	_, live, err := liveGrants(ctx, p.db, p.account, p.now)
-	if err != nil {
-		return 0, err
-	}
-	ids := make([]string, len(splits))
-	for i, s := range splits {
-		ids[i] = s.grant
-	}
-	var rows []grantRow
-	err = p.db.NewSelect().Model(&rows).Where("account_id = ? AND grant_id IN (?)", p.account, bun.List(ids)).Scan(ctx)
-	if err != nil {
-		return 0, err
-	}
-	for _, s := range splits {
-		i := slices.IndexFunc(rows, func(g grantRow) bool { return g.ID == s.grant })
-		if i >= 0 && rows[i].inEffect(p.now) {
-			live += s.amount
-		}
-	}
-	return max(0, live-p.held), nil
+// share is what an entry took from a grant, by its id; from none, what it left as debt.
+type share struct {
+	grant  string
+	amount int64
 }
 
-// owed is what the deduction took from each grant less what was given back, the
-// last grant taken from first.
-func (p *posting) owed(ctx context.Context, number int64) ([]split, error) {
-	var rows []splitRow
-	err := p.db.NewSelect().Model(&rows).
-		Where("account_id = ? AND unit = ?", p.account, unit).
-		Where(`number IN (SELECT CAST(? AS BIGINT) UNION ALL
-			SELECT number FROM credits_entries WHERE account_id = ? AND unit = ? AND refund_of = ?)`,
-			number, p.account, unit, number).
-		OrderExpr("number, position").Scan(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var owed []split
-	for _, r := range rows { // the deduction's own splits come first: its number is lower
-		i := slices.IndexFunc(owed, func(s split) bool { return s.grant == r.Grant })
-		if i < 0 {
-			owed = append(owed, split{r.Grant, -r.Amount})
+// inDebt is the origin of a grant that stands for a debt which was repaid.
+const inDebt = "debt"
+
+// origins are the grants that shares go back to: those they came from, or others in
+// their place.
+func (b *book) origins(ctx context.Context, back []share) ([]part, error) {
+	var parts []part
+	debt := b.row.debt
+	for _, s := range back {
+		if s.grant == "" {
+			n := min(debt, s.amount)
+			if n > 0 {
+				parts = append(parts, part{nil, n})
+				debt -= n
+			}
+			if s.amount > n { // another grant has repaid it since
+				g := &grantRow{Origin: inDebt, Category: CategoryAdjustment, Amount: s.amount - n, EffectiveAt: b.now}
+				b.add(g)
+				parts = append(parts, part{g, g.Amount})
+			}
 			continue
 		}
-		owed[i].amount -= r.Amount
+		g, err := b.grant(ctx, s.grant)
+		if err != nil {
+			return nil, err
+		}
+		if grace := b.ledger.cfg.RefundGrace; grace > 0 && g.expired(b.now) {
+			g = &grantRow{
+				Origin: g.ID, Category: g.Category, Priority: g.Priority, Operations: g.Operations,
+				Amount: s.amount, EffectiveAt: b.now, ExpiresAt: b.now.Add(grace),
+			}
+			b.add(g)
+		}
+		parts = append(parts, part{g, s.amount})
 	}
+	return parts, nil
+}
+
+// owed is what the entry took from each grant less what was given back, the last grant
+// taken from first.
+func (b *book) owed(ctx context.Context, number int64) ([]share, error) {
+	var owed []share
+	// The entry's own splits come first: its number is lower. What a refund put into a
+	// grant that it made counts for that one's origin.
+	rows, err := b.db.QueryContext(ctx, `SELECT COALESCE(g.origin, s.grant_id), s.amount FROM credits_splits AS s
+		LEFT JOIN credits_grants AS g ON g.account_id = s.account_id AND g.grant_id = s.grant_id AND g.number = s.number AND g.origin <> ''
+		WHERE s.account_id = ? AND s.unit = ? AND s.number IN (SELECT CAST(? AS BIGINT) UNION ALL
+			SELECT number FROM credits_entries WHERE account_id = ? AND unit = ? AND refund_of = ?)
+		ORDER BY s.number, s.position`, b.account, b.ledger.cfg.Unit, number, b.account, b.ledger.cfg.Unit, number)
+	err = each(rows, err, func(scan func(...any) error) error {
+		var s share
+		if err := scan(&s.grant, &s.amount); err != nil {
+			return err
+		}
+		if s.grant == inDebt {
+			s.grant = ""
+		}
+		i := slices.IndexFunc(owed, func(o share) bool { return o.grant == s.grant })
+		if i < 0 {
+			owed = append(owed, share{s.grant, 0})
+			i = len(owed) - 1
+		}
+		owed[i].amount -= s.amount
+		return nil
+	})
 	slices.Reverse(owed)
-	return owed, nil
+	return owed, err
 }
 
 // giveBack spreads n over what is owed; 0 is all of it. It returns nothing when n
 // is more than is owed, or nothing is.
-func giveBack(owed []split, n int64) []split {
+func giveBack(owed []share, n int64) []share {
 	all := n == 0
-	var out []split
+	var out []share
 	for _, o := range owed {
 		part := o.amount
 		if !all {
 			part = min(n, part)
 		}
 		if part > 0 {
-			out = append(out, split{o.grant, part})
+			out = append(out, share{o.grant, part})
 			n -= part
 		}
 	}

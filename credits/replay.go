@@ -2,7 +2,6 @@ package credits
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -12,7 +11,11 @@ import (
 	"github.com/quitrent/quitrent/tenancy"
 )
 
-const outcomeEntry = "entry"
+// What a key did, where it was not refused.
+const (
+	outcomeEntry = "entry"
+	outcomeHold  = "hold"
+)
 
 // keyRow is what became of an idempotency key. It is kept for ever: a key that
 // expires is a second charge for a late retry.
@@ -28,68 +31,100 @@ type keyRow struct {
 	Need      int64             `bun:"need"`
 	Have      int64             `bun:"have"`
 	Replays   int64             `bun:"replays"`
+	Hold      string            `bun:"hold_id"`
 	CreatedAt time.Time         `bun:"created_at"`
+
+	made     bool    // it is to be written
+	replayed bool    // it was asked for again
+	out      outcome // of one that is to be written
 }
 
-// outcome is what a key did when it was first used.
-type outcome struct {
-	entry   Entry
-	refusal error
+func (b *book) know(k *keyRow) {
+	if b.keys == nil {
+		b.keys = map[string]*keyRow{}
+	}
+	b.keys[k.Key] = k
 }
 
-// replay finds what the key did before; nil means that it is new. It writes, so
-// that with a synchronous standby its answer waits for the standby too: a read
-// could acknowledge what a failover then loses.
-func (p *posting) replay(ctx context.Context, hash string) (*outcome, error) {
-	var row keyRow
-	err := p.db.NewSelect().Model(&row).Where("account_id = ? AND key = ?", p.account, p.key).Scan(ctx)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
+// replay is what the key did before. It writes, so that with a synchronous standby its
+// answer waits for the standby too: a read could acknowledge what a failover then loses.
+func (b *book) replay(ctx context.Context, k *keyRow, hash string) (outcome, error) {
+	if k.Hash != hash {
+		return outcome{refusal: ErrKeyReused}, nil
 	}
-	if err != nil {
-		return nil, err
+	if k.made { // by a request that shares the commit
+		out := k.out
+		out.entry.Replayed, out.hold.Replayed = out.refusal == nil, out.refusal == nil
+		return out, nil
 	}
-	if row.Hash != hash {
-		return nil, ErrKeyReused
-	}
-	_, err = p.db.NewUpdate().Model((*keyRow)(nil)).Set("replays = replays + 1").
-		Where("account_id = ? AND key = ?", p.account, p.key).Exec(ctx)
-	if err != nil {
-		return nil, err
-	}
-	switch row.Outcome {
+	k.replayed = true
+	switch k.Outcome {
 	case outcomeEntry:
-		entry, err := p.ledger.Entry(ctx, p.db, p.account, row.Number)
+		entry, err := b.ledger.Entry(ctx, b.db, b.account, k.Number)
 		if err != nil {
-			return nil, fmt.Errorf("credits: the entry of key %q: %v", p.key, err)
+			return outcome{}, lost("entry", k.Key, err)
 		}
 		entry.Replayed = true
-		return &outcome{entry: entry}, nil
-	case "insufficient":
-		return &outcome{refusal: p.insufficient(row.Need, row.Have)}, nil
-	default:
-		refused, ok := refusals[row.Outcome]
-		if !ok {
-			return nil, fmt.Errorf("credits: key %q has the unknown outcome %q", p.key, row.Outcome)
+		if k.Hold == "" {
+			return outcome{entry: entry}, nil
 		}
-		return &outcome{refusal: refused}, nil
+		held, err := b.heldBefore(ctx, k)
+		return outcome{entry: entry, hold: held}, err
+	case outcomeHold:
+		held, err := b.heldBefore(ctx, k)
+		return outcome{hold: held}, err
+	case "insufficient":
+		return outcome{refusal: b.ledger.insufficient(k.Need, k.Have)}, nil
 	}
+	refused, ok := refusals[k.Outcome]
+	if !ok {
+		return outcome{}, fmt.Errorf("credits: key %q has the unknown outcome %q", k.Key, k.Outcome)
+	}
+	return outcome{refusal: refused}, nil
 }
 
-func (p *posting) insufficient(need, have int64) error {
-	return &InsufficientError{Need: need, Have: have, Pay: p.ledger.cfg.Pay}
+// lost is no refusal: what a key did must be there.
+func lost(what, key string, err error) error {
+	if errors.Is(err, ErrNoEntry) || errors.Is(err, ErrNoHold) {
+		return fmt.Errorf("credits: the %s of key %q is not there: run Verify", what, key)
+	}
+	return err
+}
+
+// heldBefore is the hold of a key, as it is by now.
+func (b *book) heldBefore(ctx context.Context, k *keyRow) (Held, error) {
+	var held Held
+	if h := b.holds[k.Hold]; h != nil {
+		held = h.held()
+	} else {
+		var err error
+		if held, err = b.ledger.Held(ctx, b.db, b.account, k.Hold); err != nil {
+			return Held{}, lost("hold", k.Key, err)
+		}
+	}
+	held.Replayed = true
+	return held, nil
+}
+
+func (l *Ledger) insufficient(need, have int64) error {
+	return &InsufficientError{Need: need, Have: have, Pay: l.cfg.Pay}
 }
 
 // remember writes down what the key did.
-func (p *posting) remember(ctx context.Context, hash string, entry Entry, refused error) error {
-	row := keyRow{Account: p.account, Key: p.key, Hash: hash, Unit: unit, Outcome: outcomeEntry, Number: entry.Number, CreatedAt: p.now}
-	if refused != nil {
-		row.Outcome, row.Number = refusal(refused), 0
-		var short *InsufficientError
-		if errors.As(refused, &short) {
-			row.Need, row.Have = short.Need, short.Have
-		}
+func (b *book) remember(r request, out outcome) {
+	k := &keyRow{
+		Account: b.account, Key: r.key, Hash: r.hash, Unit: b.ledger.cfg.Unit, Outcome: outcomeEntry,
+		Number: out.entry.Number, Hold: out.hold.ID, CreatedAt: b.now, made: true, out: out,
 	}
-	_, err := p.db.NewInsert().Model(&row).Exec(ctx)
-	return err
+	switch {
+	case out.refusal != nil:
+		k.Outcome = refusal(out.refusal)
+		var short *InsufficientError
+		if errors.As(out.refusal, &short) {
+			k.Need, k.Have = short.Need, short.Have
+		}
+	case k.Number == 0:
+		k.Outcome = outcomeHold
+	}
+	b.know(k)
 }

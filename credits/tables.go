@@ -17,6 +17,7 @@ func Tables() []owned.Table {
 		{Model: (*entryRow)(nil)},
 		{Model: (*splitRow)(nil)},
 		{Model: (*keyRow)(nil)},
+		{Model: (*holdRow)(nil)},
 	}
 	for i := range tables {
 		tables[i].SelfGuarded, tables[i].Keep = true, true

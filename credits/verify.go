@@ -30,13 +30,13 @@ func (f Finding) String() string { return fmt.Sprintf("%s: %s: %s", f.Account, f
 // in, and what remains in it is the sum of its splits and between nothing and its
 // amount; refunds give back to no grant more than their deduction took from it; the
 // account's balance is the sum of its entries, and of what remains in its grants
-// less its debt; every key's entry exists, and every entry's key is remembered.
+// less its debt; what is held is left of holds and held of grants; every key's entry exists, and every entry's key is remembered.
 func (l *Ledger) Verify(ctx context.Context, db bun.IDB, account tenancy.AccountID) ([]Finding, error) {
 	if account != "" {
 		if err := checkAccount(account); err != nil {
 			return nil, err
 		}
-		return verifyAccount(ctx, db, account)
+		return l.verifyAccount(ctx, db, account)
 	}
 	var found []Finding
 	for after := tenancy.AccountID(""); ; {
@@ -46,7 +46,7 @@ func (l *Ledger) Verify(ctx context.Context, db bun.IDB, account tenancy.Account
 				WHERE account_id > ? AND unit = ? ORDER BY account_id LIMIT 500) AS a
 			UNION SELECT account_id FROM (SELECT DISTINCT account_id FROM credits_grants
 				WHERE account_id > ? AND unit = ? ORDER BY account_id LIMIT 500) AS g
-			ORDER BY account_id LIMIT 500`, after, unit, after, unit).Scan(ctx, &ids)
+			ORDER BY account_id LIMIT 500`, after, l.cfg.Unit, after, l.cfg.Unit).Scan(ctx, &ids)
 		if err != nil {
 			return found, err
 		}
@@ -54,7 +54,7 @@ func (l *Ledger) Verify(ctx context.Context, db bun.IDB, account tenancy.Account
 			return found, nil
 		}
 		for _, id := range ids {
-			f, err := verifyAccount(ctx, db, id)
+			f, err := l.verifyAccount(ctx, db, id)
 			if err != nil {
 				return found, err
 			}
@@ -64,12 +64,12 @@ func (l *Ledger) Verify(ctx context.Context, db bun.IDB, account tenancy.Account
 	}
 }
 
-func verifyAccount(ctx context.Context, db bun.IDB, account tenancy.AccountID) ([]Finding, error) {
+func (l *Ledger) verifyAccount(ctx context.Context, db bun.IDB, account tenancy.AccountID) ([]Finding, error) {
 	var v verification
 	err := tx.Join(ctx, db, func(db bun.IDB) error {
-		v = verification{account: account}
+		v = verification{account: account, unit: l.cfg.Unit}
 		// A write is the lock: the ledger stands still while it is read.
-		_, err := db.NewRaw(`UPDATE credits_accounts SET number = number WHERE account_id = ? AND unit = ?`, account, unit).Exec(ctx)
+		_, err := db.NewRaw(`UPDATE credits_accounts SET number = number WHERE account_id = ? AND unit = ?`, account, l.cfg.Unit).Exec(ctx)
 		if err != nil {
 			return err
 		}
@@ -85,10 +85,12 @@ func verifyAccount(ctx context.Context, db bun.IDB, account tenancy.AccountID) (
 
 type verification struct {
 	account tenancy.AccountID
+	unit    string
 	found   []Finding
 
 	count, total int64 // of the entries
 	remaining    int64 // in the grants
+	held         int64 // of it
 }
 
 func (v *verification) finding(rule, detail string, args ...any) {
@@ -106,7 +108,7 @@ func (v *verification) entries(ctx context.Context, db bun.IDB) error {
 				SELECT SUM(s.amount) FROM credits_splits AS s
 				WHERE s.account_id = e.account_id AND s.unit = e.unit AND s.number = e.number), 0) AS BIGINT) AS split
 			FROM credits_entries AS e WHERE e.account_id = ? AND e.unit = ? AND e.number > ?
-			ORDER BY e.number LIMIT 1000`, v.account, unit, v.count).Scan(ctx, &page)
+			ORDER BY e.number LIMIT 1000`, v.account, v.unit, v.count).Scan(ctx, &page)
 		if err != nil {
 			return err
 		}
@@ -132,12 +134,12 @@ func (v *verification) entries(ctx context.Context, db bun.IDB) error {
 
 func (v *verification) grants(ctx context.Context, db bun.IDB) error {
 	type line struct {
-		ID                              string
-		Amount, Remaining, Given, Split int64
+		ID                                    string
+		Amount, Remaining, Held, Given, Split int64
 	}
 	for after := ""; ; {
 		var page []line
-		err := db.NewRaw(`SELECT g.grant_id AS id, g.amount, g.remaining, COALESCE((
+		err := db.NewRaw(`SELECT g.grant_id AS id, g.amount, g.remaining, g.held, COALESCE((
 				SELECT s.amount FROM credits_splits AS s
 				WHERE s.account_id = g.account_id AND s.unit = g.unit AND s.number = g.number AND s.grant_id = g.grant_id
 				ORDER BY s.position LIMIT 1), 0) AS given, COALESCE(t.total, 0) AS split
@@ -145,13 +147,17 @@ func (v *verification) grants(ctx context.Context, db bun.IDB) error {
 				SELECT grant_id, CAST(SUM(amount) AS BIGINT) AS total FROM credits_splits
 				WHERE account_id = ? AND unit = ? GROUP BY grant_id) AS t ON t.grant_id = g.grant_id
 			WHERE g.account_id = ? AND g.unit = ? AND g.grant_id > ?
-			ORDER BY g.grant_id LIMIT 1000`, v.account, unit, v.account, unit, after).Scan(ctx, &page)
+			ORDER BY g.grant_id LIMIT 1000`, v.account, v.unit, v.account, v.unit, after).Scan(ctx, &page)
 		if err != nil {
 			return err
 		}
 		for _, g := range page {
 			after = g.ID
 			v.remaining += g.Remaining
+			v.held += g.Held
+			if g.Held < 0 || g.Held > max(0, g.Remaining) {
+				v.finding("what is held of a grant remains in it", "%s has %d, of which %d are held", g.ID, g.Remaining, g.Held)
+			}
 			if g.Remaining < 0 || g.Remaining > g.Amount {
 				v.finding("what remains in a grant is between nothing and its amount", "%s has %d of %d", g.ID, g.Remaining, g.Amount)
 			}
@@ -169,9 +175,9 @@ func (v *verification) grants(ctx context.Context, db bun.IDB) error {
 }
 
 func (v *verification) sums(ctx context.Context, db bun.IDB) error {
-	var booked, debt, number int64
-	err := db.NewRaw(`SELECT COALESCE(MAX(booked), 0), COALESCE(MAX(debt), 0), COALESCE(MAX(number), 0)
-		FROM credits_accounts WHERE account_id = ? AND unit = ?`, v.account, unit).Scan(ctx, &booked, &debt, &number)
+	var booked, held, debt, number int64
+	err := db.NewRaw(`SELECT COALESCE(MAX(booked), 0), COALESCE(MAX(held), 0), COALESCE(MAX(debt), 0), COALESCE(MAX(number), 0)
+		FROM credits_accounts WHERE account_id = ? AND unit = ?`, v.account, v.unit).Scan(ctx, &booked, &held, &debt, &number)
 	if err != nil {
 		return err
 	}
@@ -184,9 +190,39 @@ func (v *verification) sums(ctx context.Context, db bun.IDB) error {
 	if number != v.count {
 		v.finding("the account counts its entries", "it says %d, the last entry is %d", number, v.count)
 	}
-	return nil
+	var owed, lost int64
+	err = db.NewRaw(`SELECT CAST(COALESCE(SUM(CASE WHEN s.grant_id = '' THEN -s.amount ELSE 0 END), 0) AS BIGINT),
+			CAST(COALESCE(SUM(CASE WHEN s.grant_id <> '' AND g.grant_id IS NULL THEN 1 ELSE 0 END), 0) AS BIGINT)
+		FROM credits_splits AS s
+		LEFT JOIN credits_grants AS g ON g.account_id = s.account_id AND g.grant_id = s.grant_id AND g.unit = s.unit
+		WHERE s.account_id = ? AND s.unit = ?`, v.account, v.unit).Scan(ctx, &owed, &lost)
+	if err != nil {
+		return err
+	}
+	if owed != debt {
+		v.finding("debt = splits without a grant", "the debt is %d, the splits are %d", debt, owed)
+	}
+	if lost != 0 {
+		v.finding("every split's grant exists", "%d splits name none that does", lost)
+	}
+	if held != v.held {
+		v.finding("held = what is held of grants", "the account holds %d, its grants %d", held, v.held)
+	}
+	return v.holds(ctx, db, held)
 }
 
+// holds adds up what the holds hold.
+func (v *verification) holds(ctx context.Context, db bun.IDB, held int64) error {
+	var left int64
+	err := db.NewRaw(`SELECT CAST(COALESCE(SUM(amount - used), 0) AS BIGINT) FROM credits_holds
+		WHERE account_id = ? AND unit = ? AND state IN ('open', 'review')`, v.account, v.unit).Scan(ctx, &left)
+	if err == nil && left != held {
+		v.finding("held = what is left of holds", "the account holds %d, its holds %d", held, left)
+	}
+	return err
+}
+
+// refunds counts what a refund put into a grant that it made for that one's origin.
 func (v *verification) refunds(ctx context.Context, db bun.IDB) error {
 	type line struct {
 		Of           int64
@@ -194,15 +230,16 @@ func (v *verification) refunds(ctx context.Context, db bun.IDB) error {
 		Given, Taken int64
 	}
 	var over []line
-	err := db.NewRaw(`SELECT r.refund_of AS of, s.grant_id AS id, CAST(SUM(s.amount) AS BIGINT) AS given,
-			CAST(COALESCE(MAX(-d.amount), 0) AS BIGINT) AS taken
-		FROM credits_entries AS r
-		JOIN credits_splits AS s ON s.account_id = r.account_id AND s.unit = r.unit AND s.number = r.number
-		LEFT JOIN credits_splits AS d ON d.account_id = r.account_id AND d.unit = r.unit AND d.number = r.refund_of
-			AND d.grant_id = s.grant_id
-		WHERE r.account_id = ? AND r.unit = ? AND r.refund_of IS NOT NULL
-		GROUP BY r.refund_of, s.grant_id HAVING SUM(s.amount) > COALESCE(MAX(-d.amount), 0)
-		ORDER BY r.refund_of, s.grant_id`, v.account, unit).Scan(ctx, &over)
+	err := db.NewRaw(`SELECT r.refund_of AS of, r.origin AS id, r.given, COALESCE(-d.taken, 0) AS taken FROM (
+			SELECT e.refund_of, COALESCE(CASE g.origin WHEN ? THEN '' ELSE g.origin END, s.grant_id) AS origin,
+				CAST(SUM(s.amount) AS BIGINT) AS given
+			FROM credits_entries AS e
+			JOIN credits_splits AS s ON s.account_id = e.account_id AND s.unit = e.unit AND s.number = e.number
+			LEFT JOIN credits_grants AS g ON g.account_id = s.account_id AND g.grant_id = s.grant_id AND g.number = s.number AND g.origin <> ''
+			WHERE e.account_id = ? AND e.unit = ? AND e.refund_of IS NOT NULL GROUP BY 1, 2) AS r
+		LEFT JOIN (SELECT number, grant_id, CAST(SUM(amount) AS BIGINT) AS taken FROM credits_splits
+			WHERE account_id = ? AND unit = ? GROUP BY number, grant_id) AS d ON d.number = r.refund_of AND d.grant_id = r.origin
+		WHERE r.given > COALESCE(-d.taken, 0) ORDER BY 1, 2`, inDebt, v.account, v.unit, v.account, v.unit).Scan(ctx, &over)
 	for _, o := range over {
 		v.finding("refunds do not exceed their deduction", "entry %d took %d from %s, %d came back", o.Of, o.Taken, o.ID, o.Given)
 	}
@@ -216,7 +253,7 @@ func (v *verification) keys(ctx context.Context, db bun.IDB) error {
 	err := db.NewRaw(`SELECT k.key FROM credits_keys AS k
 		LEFT JOIN credits_entries AS e ON e.account_id = k.account_id AND e.unit = k.unit AND e.number = k.number AND e.key = k.key
 		WHERE k.account_id = ? AND k.unit = ? AND k.outcome = ? AND e.number IS NULL
-		ORDER BY k.key`, v.account, unit, outcomeEntry).Scan(ctx, &lost)
+		ORDER BY k.key`, v.account, v.unit, outcomeEntry).Scan(ctx, &lost)
 	if err != nil {
 		return err
 	}
@@ -228,7 +265,7 @@ func (v *verification) keys(ctx context.Context, db bun.IDB) error {
 		LEFT JOIN credits_keys AS k ON k.account_id = e.account_id AND k.key = e.key AND k.unit = e.unit
 			AND k.outcome = ? AND k.number = e.number
 		WHERE e.account_id = ? AND e.unit = ? AND e.key <> '' AND k.key IS NULL
-		ORDER BY e.number`, outcomeEntry, v.account, unit).Scan(ctx, &forgotten)
+		ORDER BY e.number`, outcomeEntry, v.account, v.unit).Scan(ctx, &forgotten)
 	for _, n := range forgotten {
 		v.finding("every entry's key is remembered", "entry %d", n)
 	}

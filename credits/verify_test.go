@@ -127,7 +127,7 @@ func TestVerify_FindsEachKindOfDamage(t *testing.T) {
 		},
 		"the debt": {
 			[]string{"UPDATE credits_accounts SET debt = 1 WHERE account_id = 'acc_1'"},
-			[]string{"balance = what remains in grants - debt: the balance is 6, grants hold 6, the debt is 1"},
+			[]string{"balance = what remains in grants - debt: the balance is 6, grants hold 6, the debt is 1", "debt = splits without a grant: the debt is 1, the splits are 0"},
 		},
 		"the number": {
 			[]string{"UPDATE credits_accounts SET number = 4 WHERE account_id = 'acc_1'"},

@@ -1,0 +1,233 @@
+package credits
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/uptrace/bun"
+)
+
+// flush writes what the books have become, in as few statements as the database lets
+// it be, and runs their notes.
+func flush(ctx context.Context, db bun.IDB, books []*book) error {
+	if err := flushGrants(ctx, db, books); err != nil {
+		return err
+	}
+	w := gather(db, books)
+	if err := w.write(ctx, db); err != nil {
+		return err
+	}
+	if err := flushHolds(ctx, db, books); err != nil {
+		return err
+	}
+	for _, b := range books {
+		for _, note := range b.notes {
+			if err := note(ctx, db); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// flushGrants writes the grants that were made, before what moves them.
+func flushGrants(ctx context.Context, db bun.IDB, books []*book) error {
+	var made []*grantRow
+	for _, b := range books {
+		for _, g := range b.grants {
+			if g.made {
+				made = append(made, g)
+			}
+		}
+	}
+	if len(made) == 0 {
+		return nil
+	}
+	_, err := db.NewInsert().Model(&made).Exec(ctx)
+	return err
+}
+
+// writing is the part of flush that most postings need.
+type writing struct {
+	entries, splits, grants, keys, replays, accounts *sheet
+}
+
+func gather(db bun.IDB, books []*book) writing {
+	text, num, at := "text", "bigint", "timestamptz"
+	w := writing{
+		entries:  newSheet(db, text, text, num, text, num, num, num, num, text, text, text, text, text, at, text, text),
+		splits:   newSheet(db, text, text, num, num, text, num),
+		grants:   newSheet(db, text, text, num, num),
+		keys:     newSheet(db, text, text, text, text, text, num, num, num, text, at),
+		replays:  newSheet(db, text, text),
+		accounts: newSheet(db, text, text, num, num, num, num, at, at),
+	}
+	for _, b := range books {
+		for _, e := range b.lines {
+			w.entry(e)
+		}
+		for _, s := range b.splits {
+			w.split(s)
+		}
+		for _, g := range b.grants {
+			if !g.made && (g.moved != 0 || g.set != 0) {
+				w.grant(g)
+			}
+		}
+		for _, k := range b.keys {
+			w.key(k)
+		}
+		if b.row != b.was {
+			w.account(b)
+		}
+	}
+	return w
+}
+
+func (w writing) entry(e *entryRow) {
+	s := w.entries
+	s.text(string(e.Account))
+	s.text(e.Unit)
+	s.int(e.Number)
+	s.text(string(e.Kind))
+	s.int(e.Amount)
+	s.int(e.Balance)
+	s.int(e.Spendable)
+	s.number(e.RefundOf)
+	s.text(e.Key)
+	s.text(e.Operation)
+	s.text(e.Note)
+	s.text(string(e.ActorKind))
+	s.text(e.ActorID)
+	s.time(e.At)
+	s.text(e.Basis)
+	s.text(e.Hold)
+}
+
+func (w writing) split(p splitRow) {
+	s := w.splits
+	s.text(string(p.Account))
+	s.text(p.Unit)
+	s.int(p.Number)
+	s.int(p.Position)
+	s.text(p.Grant)
+	s.int(p.Amount)
+}
+
+func (w writing) grant(g *grantRow) {
+	s := w.grants
+	s.text(string(g.Account))
+	s.text(g.ID)
+	s.int(g.moved)
+	s.int(g.set)
+}
+
+func (w writing) key(k *keyRow) {
+	if k.replayed {
+		w.replays.text(string(k.Account))
+		w.replays.text(k.Key)
+	}
+	if !k.made {
+		return
+	}
+	s := w.keys
+	s.text(string(k.Account))
+	s.text(k.Key)
+	s.text(k.Hash)
+	s.text(k.Unit)
+	s.text(k.Outcome)
+	s.number(k.Number)
+	s.int(k.Need)
+	s.int(k.Have)
+	s.text(k.Hold)
+	s.time(k.CreatedAt)
+}
+
+func (w writing) account(b *book) {
+	s := w.accounts
+	s.text(string(b.account))
+	s.text(b.ledger.cfg.Unit)
+	s.int(b.row.booked - b.was.booked)
+	s.int(b.row.held - b.was.held)
+	s.int(b.row.debt - b.was.debt)
+	s.int(b.row.number - b.was.number)
+	s.time(b.row.enteredAt)
+	s.time(b.row.nextAt)
+}
+
+// The statements of a writing. The database itself refuses a grant that would leave the
+// range from nothing to its amount.
+const (
+	insertEntries = `INSERT INTO credits_entries (account_id, unit, number, kind, amount, balance, spendable, refund_of, key,
+		operation, note, actor_kind, actor_id, at, basis, hold_id) ?`
+	insertSplits = `INSERT INTO credits_splits (account_id, unit, number, position, grant_id, amount) ?`
+	insertKeys   = `INSERT INTO credits_keys (account_id, key, hash, unit, outcome, number, need, have, hold_id, created_at) ?`
+	moveGrants   = `UPDATE credits_grants SET remaining = credits_grants.remaining + d.moved, held = credits_grants.held + d.held
+		FROM d WHERE credits_grants.account_id = d.account_id AND credits_grants.grant_id = d.grant_id
+		AND credits_grants.remaining + d.moved BETWEEN 0 AND credits_grants.amount`
+	moveAccounts = `UPDATE credits_accounts SET booked = credits_accounts.booked + d.booked, held = credits_accounts.held + d.held,
+		debt = credits_accounts.debt + d.debt, number = credits_accounts.number + d.number, entered_at = d.entered_at, next_at = d.next_at
+		FROM d WHERE credits_accounts.account_id = d.account_id AND credits_accounts.unit = d.unit`
+	countReplays = `UPDATE credits_keys SET replays = credits_keys.replays + 1
+		FROM d WHERE credits_keys.account_id = d.account_id AND credits_keys.key = d.key`
+
+	withGrants   = `WITH d (account_id, grant_id, moved, held) AS (?) `
+	withAccounts = `WITH d (account_id, unit, booked, held, debt, number, entered_at, next_at) AS (?) `
+	withReplays  = `WITH d (account_id, key) AS (?) `
+
+	// posting is all that a deduction writes, in one round trip.
+	posting = `WITH d (account_id, grant_id, moved, held) AS (?),
+		a (account_id, unit, booked, held, debt, number, entered_at, next_at) AS (?),
+		entries AS (` + insertEntries + `), splits AS (` + insertSplits + `), keys AS (` + insertKeys + `),
+		accounts AS (UPDATE credits_accounts SET booked = credits_accounts.booked + a.booked, held = credits_accounts.held + a.held,
+			debt = credits_accounts.debt + a.debt, number = credits_accounts.number + a.number, entered_at = a.entered_at, next_at = a.next_at
+			FROM a WHERE credits_accounts.account_id = a.account_id AND credits_accounts.unit = a.unit)
+		` + moveGrants
+)
+
+func (w writing) write(ctx context.Context, db bun.IDB) error {
+	if w.entries.arrays && w.entries.rows > 0 {
+		err := moved(w.grants.rows)(db.ExecContext(ctx, posting, w.grants, w.accounts, w.entries, w.splits, w.keys)) // sqltext: constant
+		if err != nil {
+			return err
+		}
+	} else {
+		for _, s := range []struct {
+			sheet *sheet
+			query string
+			rows  int
+		}{
+			{w.entries, insertEntries, w.entries.rows},
+			{w.splits, insertSplits, w.splits.rows},
+			{w.grants, withGrants + moveGrants, w.grants.rows},
+			{w.accounts, withAccounts + moveAccounts, w.accounts.rows},
+			{w.keys, insertKeys, w.keys.rows},
+		} {
+			if s.rows == 0 {
+				continue
+			}
+			if err := moved(s.rows)(db.ExecContext(ctx, s.query, s.sheet)); err != nil { // sqltext: one of the constants above
+				return err
+			}
+		}
+	}
+	if w.replays.rows == 0 {
+		return nil
+	}
+	return moved(w.replays.rows)(db.ExecContext(ctx, withReplays+countReplays, w.replays)) // sqltext: constant
+}
+
+// moved is an error where a statement found fewer rows than there are to change.
+func moved(want int) func(sql.Result, error) error {
+	return func(res sql.Result, err error) error {
+		if err != nil {
+			return err
+		}
+		n, err := res.RowsAffected()
+		if err == nil && n != int64(want) {
+			err = fmt.Errorf("credits: %d of %d rows could be written: run Verify", n, want)
+		}
+		return err
+	}
+}

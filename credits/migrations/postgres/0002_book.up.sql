@@ -1,0 +1,35 @@
+-- Splits lose their foreign keys: the ledger is append-only, so they can only slow it
+-- down, and a split may name no grant, where an account went into debt. Verify looks
+-- instead.
+ALTER TABLE credits_splits DROP CONSTRAINT credits_splits_account_id_unit_number_fkey;
+
+ALTER TABLE credits_splits DROP CONSTRAINT credits_splits_account_id_grant_id_fkey;
+
+-- entered_at is when the newest entry was made; next_at, if it is set, is not after the
+-- moment at which something is due by itself: a grant ends, a hold does.
+ALTER TABLE credits_accounts
+    ADD COLUMN entered_at TIMESTAMPTZ,
+    ADD COLUMN next_at TIMESTAMPTZ;
+
+CREATE INDEX credits_accounts_due ON credits_accounts (next_at) WHERE next_at IS NOT NULL;
+
+-- held is the part of remaining that is set aside. operations, one a line, are those
+-- that the grant is for; none is all. origin is the grant in whose place this one is.
+ALTER TABLE credits_grants
+    ADD COLUMN held BIGINT NOT NULL DEFAULT 0 CHECK (held >= 0),
+    ADD COLUMN operations TEXT NOT NULL DEFAULT '',
+    ADD COLUMN origin TEXT NOT NULL DEFAULT '',
+    ADD CONSTRAINT credits_grants_held CHECK (held <= remaining);
+
+-- basis says how the amount came about, hold_id which hold was settled.
+ALTER TABLE credits_entries
+    ADD COLUMN basis TEXT NOT NULL DEFAULT '',
+    ADD COLUMN hold_id TEXT NOT NULL DEFAULT '';
+
+ALTER TABLE credits_keys ADD COLUMN hold_id TEXT NOT NULL DEFAULT '';
+
+-- What is in the accounts by now ends without a sweep that would have looked for it.
+UPDATE credits_accounts AS a SET next_at = (
+    SELECT MIN(g.expires_at) FROM credits_grants AS g
+    WHERE g.account_id = a.account_id AND g.unit = a.unit AND g.remaining > 0),
+    entered_at = (SELECT MAX(e.at) FROM credits_entries AS e WHERE e.account_id = a.account_id AND e.unit = a.unit AND e.number = a.number);

@@ -1,0 +1,75 @@
+package credits
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+)
+
+// ripen books what has happened by itself: holds that ended, and what was left in
+// grants when they expired. Each is entered as of the moment it happened, before
+// anything that came after it; so the ledger is the same whether a sweep books it, the
+// next request or nobody for a year.
+func (b *book) ripen(ctx context.Context) error {
+	if b.row.nextAt.IsZero() || b.now.Before(b.row.nextAt) {
+		return nil
+	}
+	now := b.now
+	ended, err := b.endedHolds(ctx)
+	if err != nil {
+		return err
+	}
+	for _, h := range ended {
+		b.lapse(h.ExpiresAt)
+		b.at(h.ExpiresAt)
+		if err := b.runOut(ctx, h); err != nil {
+			return err
+		}
+	}
+	b.lapse(now)
+	b.at(now)
+	return b.plan(ctx)
+}
+
+// at sees the grants as they are at a time.
+func (b *book) at(t time.Time) {
+	b.now = t
+	b.sort()
+}
+
+// lapse takes out of the account what was left in grants when they expired, if that was
+// by the given time.
+func (b *book) lapse(by time.Time) {
+	var over []*grantRow
+	for _, g := range b.grants {
+		if g.free() > 0 && g.expired(by) {
+			over = append(over, g)
+		}
+	}
+	if len(over) == 0 {
+		return
+	}
+	slices.SortFunc(over, func(x, y *grantRow) int {
+		return cmp.Or(x.ExpiresAt.Compare(y.ExpiresAt), burnOrder(*x, *y))
+	})
+	now := b.now
+	for _, g := range over {
+		b.at(latest(g.ExpiresAt, b.row.enteredAt))
+		b.enter(entryRow{Kind: KindExpire}, []part{{g, -g.free()}}, g.ExpiresAt)
+	}
+	b.at(now)
+}
+
+// plan finds when something is due next.
+func (b *book) plan(ctx context.Context) error {
+	b.row.nextAt = time.Time{}
+	for _, g := range b.grants {
+		if g.Remaining > 0 && !g.expired(b.now) {
+			b.due(g.ExpiresAt)
+		}
+	}
+	next, err := b.nextHold(ctx)
+	b.due(next)
+	return err
+}
