@@ -185,7 +185,7 @@ type onLock func()
 func (onLock) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context { return ctx }
 
 func (f onLock) AfterQuery(_ context.Context, e *bun.QueryEvent) {
-	if strings.HasSuffix(e.Query, "FOR UPDATE") || strings.Contains(e.Query, "RETURNING account_id") {
+	if strings.Contains(e.Query, "FOR UPDATE") || strings.Contains(e.Query, "RETURNING account_id") {
 		f()
 	}
 }

@@ -175,9 +175,3 @@ var refusals = map[string]error{
 	"no_hold":        ErrNoHold,
 	"hold_ended":     ErrHoldEnded,
 }
-
-// ask answers a request: in a commit of its own, or in one that it shares with others
-// of this process.
-func (l *Ledger) ask(ctx context.Context, db bun.IDB, r request) (outcome, error) {
-	return l.post(ctx, db, r)
-}

@@ -112,7 +112,7 @@ func mixChild(ctx context.Context, db *bun.DB, _ []string) error {
 // spent.
 func TestRace_TheFirstGrantComesAfterADeductionThatFoundNoAccount(t *testing.T) {
 	db := dbtest.Postgres(t, credits.Migrate) // SQLite lets nobody else write meanwhile
-	l := credits.New(credits.Config{})
+	l := credits.New(credits.Config{Combine: credits.CombineOff})
 	hooked := db.WithQueryHook(onLock(func() { fund(t, l, db, 10) }))
 	_, err := l.Deduct(t.Context(), hooked, credits.Deduct{Account: acc, Amount: 1})
 	requireError(t, err, credits.ErrInsufficient)

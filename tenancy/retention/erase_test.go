@@ -30,6 +30,10 @@ var allowed = map[string]bool{
 	"tenancy_audit.actor_id": true, "tenancy_audit.actor_kind": true, "tenancy_audit_seals.hash": true,
 	"credits_entries.kind": true, "credits_entries.key": true, "credits_entries.operation": true, "credits_entries.note": true,
 	"credits_entries.actor_kind": true, "credits_entries.actor_id": true, "credits_entries.unit": true,
+	"credits_entries.basis": true, "credits_entries.hold_id": true, "credits_keys.hold_id": true,
+	"credits_grants.operations": true, "credits_grants.origin": true,
+	"credits_holds.unit": true, "credits_holds.state": true, "credits_holds.parts": true, "credits_holds.at_end": true,
+	"credits_holds.operation": true, "credits_holds.note": true, "credits_holds.actor_kind": true, "credits_holds.actor_id": true,
 	"credits_splits.unit": true, "credits_accounts.unit": true, "credits_grants.unit": true, "credits_grants.category": true,
 	"credits_keys.hash": true, "credits_keys.unit": true, "credits_keys.outcome": true, "credits_keys.key": true,
 	"tenancy_accounts.status": true, "tenancy_accounts.plan": true, "tenancy_accounts.owner_id": true, "tenancy_accounts.zone": true,
@@ -74,6 +78,9 @@ func (w *world) fill(t *testing.T, account tenancy.AccountID, owner tenancy.User
 	db := w.plainly(t)
 	ledger := credits.New(credits.Config{Now: w.clock.Now})
 	if _, err := ledger.Grant(t.Context(), db, credits.Grant{Account: account, Amount: 9, Key: "k", Actor: operator}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ledger.Hold(t.Context(), db, credits.Hold{Account: account, Amount: 1}); err != nil {
 		t.Fatal(err)
 	}
 	keys, err := authn.New(w.accounts, authn.Config{Now: w.clock.Now, Peppers: []authn.Pepper{{ID: "p", Secret: []byte(strings.Repeat("p", 32))}}})
@@ -198,7 +205,7 @@ func TestM13_ErasureLeavesNothingPersonalAnywhere(t *testing.T) {
 		want := map[string]int{
 			"tenancy_accounts": 1, "tenancy_users": 1, "tenancy_audit": counts(before, ada, adaUser)["tenancy_audit"] + 2, "tenancy_audit_seals": 1,
 			"tenancy_events": 1, "tenancy_deliveries": 1, "tenancy_tombstones": 1, // of the erasure itself
-			"credits_accounts": 1, "credits_grants": 1, "credits_entries": 1, "credits_splits": 1, "credits_keys": 1,
+			"credits_accounts": 1, "credits_grants": 1, "credits_entries": 1, "credits_splits": 1, "credits_keys": 1, "credits_holds": 1,
 			"billing_accounts": 1, "billing_subscriptions": 1, "billing_transfers": 1, "billing_references": 1, "receipts": 3,
 		}
 		diff(t, "what is kept", want, kept)
