@@ -53,7 +53,8 @@ func durable(ctx context.Context, b *bench, server string) error {
 		return errors.New("the folder for temporary files is kept in memory: name one on a disk in TMPDIR")
 	}
 	fmt.Fprintf(b.out, "credits: PostgreSQL %s, fsync %s (%s), synchronous_commit %s, full_page_writes %s, shared_buffers %s; "+
-		"%d connections a process; SQLite in WAL mode with synchronous=FULL; a disk that syncs %.0f times a second; %d CPUs\n",
+		"%d connections a process; SQLite in WAL mode with synchronous=FULL; a disk that syncs %.0f times a second; %d CPUs.\n"+
+		"credits: in parentheses, how long callers waited: p50/p99 of ours, and of the baseline\n",
 		version, fsync, method, commit, pages, buffers, connections, syncs, runtime.GOMAXPROCS(0))
 	return nil
 }

@@ -37,8 +37,8 @@ type pace struct {
 	Took []time.Duration // how long each of them took, in order
 }
 
-func (p pace) milliseconds(quantile float64) float64 {
-	return float64(p.Took[int(quantile*float64(len(p.Took)-1))]) / 1e6
+func (p pace) took(quantile float64) time.Duration {
+	return p.Took[int(quantile*float64(len(p.Took)-1))]
 }
 
 func (b *bench) stretch(short bool) (s stretch, least, most int) {
@@ -46,7 +46,7 @@ func (b *bench) stretch(short bool) (s stretch, least, most int) {
 	case b.tiny:
 		return stretch{Calls: 6}, 1, 1
 	case short:
-		return stretch{Ramp: 2 * time.Millisecond, Window: 30 * time.Millisecond}, 60, 240
+		return stretch{Calls: 16}, 60, 240
 	}
 	return stretch{Ramp: 250 * time.Millisecond, Window: time.Second}, 5, 9
 }
@@ -58,9 +58,7 @@ func compete(ctx context.Context, b *bench, c contest) error {
 	s, least, most := b.stretch(c.short)
 	sides := []crowd{c.ours, c.baseline}
 	for _, side := range sides { // connections, plans, caches
-		warm := s
-		warm.Window /= 2
-		if _, err := side(ctx, warm); err != nil {
+		if _, err := side(ctx, s); err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 	}
@@ -86,7 +84,7 @@ func compete(ctx context.Context, b *bench, c contest) error {
 		ratios = append(ratios, ratio)
 	}
 	b.report(figure{
-		name: fmt.Sprintf("%s; p50/p99 %s, %s ms", c.name, waits(paces[0]), waits(paces[1])),
+		name: fmt.Sprintf("%s (%s, %s ms)", c.name, waits(paces[0]), waits(paces[1])),
 		ours: perSecond(paces[0]), baseline: perSecond(paces[1]), ratio: median(ratios), bar: c.bar, atLeast: c.faster,
 	})
 	return nil
@@ -105,9 +103,17 @@ func perSecond(paces []pace) string {
 	return fmt.Sprintf("%.0f/s", of(paces, func(p pace) float64 { return p.Rate }))
 }
 
+// waits are how long callers waited: half of them no longer than the first, and all but
+// one of a hundred no longer than the second.
 func waits(paces []pace) string {
-	return fmt.Sprintf("%.2g/%.2g",
-		of(paces, func(p pace) float64 { return p.milliseconds(0.5) }), of(paces, func(p pace) float64 { return p.milliseconds(0.99) }))
+	wait := func(quantile float64) string {
+		ms := of(paces, func(p pace) float64 { return float64(p.took(quantile)) / 1e6 })
+		if ms < 10 {
+			return fmt.Sprintf("%.1f", ms)
+		}
+		return fmt.Sprintf("%.0f", ms)
+	}
+	return wait(0.5) + "/" + wait(0.99)
 }
 
 // crowdOf is a crowd of n callers in this process. Each has one call at a time.

@@ -156,7 +156,7 @@ func twoProcesses(ctx context.Context, b *bench, server string) error {
 		}
 		n := b.pick(128, 8)
 		err = compete(ctx, b, contest{
-			name: fmt.Sprintf("credits: hot account, 2 processes of %d against 1", n), faster: true, bar: 1,
+			name: "credits: hot account, 2 processes against 1", faster: true, bar: 1,
 			ours: processes(n, children...), baseline: processes(n, children[0]),
 		})
 		if err != nil {
