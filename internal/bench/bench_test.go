@@ -13,7 +13,11 @@ import (
 	"github.com/quitrent/quitrent/internal/dbtest"
 )
 
-func TestMain(m *testing.M) { dbtest.Main(m, nil) }
+func TestMain(m *testing.M) {
+	if !isChild() {
+		dbtest.Main(m, nil)
+	}
+}
 
 func tiny() (*bench, *bytes.Buffer) {
 	var out bytes.Buffer

@@ -35,9 +35,13 @@ type area struct {
 var areas = []area{
 	{"tenancy", tenancyArea},
 	{"guard", guardArea},
+	{"credits", creditsArea},
 }
 
 func main() {
+	if isChild() {
+		return
+	}
 	profile := flag.String("profile", "", "write a profile of the CPU to this `file`")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
