@@ -184,7 +184,7 @@ func (c *combiner) next(l *Ledger, at lane) {
 // work serves a lane until nobody waits there.
 func (c *combiner) work(l *Ledger, at lane) {
 	for {
-		runtime.Gosched() // who has just been answered may have more to ask
+		c.gather(at)
 		c.mu.Lock()
 		q := c.lanes[at]
 		n := min(len(q.callers), mostCombined)
@@ -199,6 +199,21 @@ func (c *combiner) work(l *Ledger, at lane) {
 		c.mu.Unlock()
 		l.serve(callers)
 		c.hand(l, callers)
+	}
+}
+
+// gather lets those go first who are about to ask, such as who has just been answered,
+// for as long as that brings more.
+func (c *combiner) gather(at lane) {
+	n := 0
+	for vain := 0; vain < 4 && n < mostCombined; {
+		runtime.Gosched()
+		c.mu.Lock()
+		now := len(c.lanes[at].callers)
+		c.mu.Unlock()
+		if vain++; now > n {
+			n, vain = now, 0
+		}
 	}
 }
 

@@ -58,10 +58,10 @@ func gather(db bun.IDB, books []*book) writing {
 	w := writing{
 		entries:  newSheet(db, text, text, num, text, num, num, num, num, text, text, text, text, text, at, text, text),
 		splits:   newSheet(db, text, text, num, num, text, num),
-		grants:   newSheet(db, text, text, num, num),
+		grants:   newLookup(db, text, text, num, num),
 		keys:     newSheet(db, text, text, text, text, text, num, num, num, text, at),
-		replays:  newSheet(db, text, text),
-		accounts: newSheet(db, text, text, num, num, num, num, at, at),
+		replays:  newLookup(db, text, text),
+		accounts: newLookup(db, text, text, num, num, num, num, at, at),
 	}
 	for _, b := range books {
 		for _, e := range b.lines {

@@ -186,7 +186,7 @@ func (b *book) runOut(ctx context.Context, h *holdRow) error {
 
 // flushHolds writes the holds that were made and those that changed.
 func flushHolds(ctx context.Context, db bun.IDB, books []*book) error {
-	changed := newSheet(db, "text", "text", "text", "bigint", "bigint", "text", "timestamptz")
+	changed := newLookup(db, "text", "text", "text", "bigint", "bigint", "text", "timestamptz")
 	var made []*holdRow
 	for _, b := range books {
 		for _, h := range b.holds {

@@ -120,7 +120,7 @@ func (o *opening) make(ctx context.Context) (made bool, err error) {
 
 // readKeys reads what is known of the requests' keys.
 func (o *opening) readKeys(ctx context.Context) error {
-	wanted := newSheet(o.db, "text", "text")
+	wanted := newLookup(o.db, "text", "text")
 	for _, r := range o.requests {
 		if r.key != "" && o.books[r.account] != nil {
 			wanted.text(string(r.account))
@@ -147,7 +147,7 @@ func (o *opening) readKeys(ctx context.Context) error {
 
 // readHolds reads the holds that the requests name.
 func (o *opening) readHolds(ctx context.Context) error {
-	wanted := newSheet(o.db, "text", "text")
+	wanted := newLookup(o.db, "text", "text")
 	for _, r := range o.requests {
 		if r.hold != "" && o.books[r.account] != nil {
 			wanted.text(string(r.account))

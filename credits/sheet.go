@@ -1,6 +1,7 @@
 package credits
 
 import (
+	"bytes"
 	"strconv"
 	"time"
 
@@ -11,121 +12,115 @@ import (
 
 // sheet is any number of rows as one part of a statement: INSERT INTO … SHEET, or WITH
 // d (…) AS (SHEET) UPDATE …. On PostgreSQL it is an array a column, which it reads
-// several times as fast as rows of values; SQLite has no arrays.
+// several times as fast as rows of values, and a plain value where a column has the same
+// in all rows. SQLite has no arrays.
 type sheet struct {
 	arrays  bool
-	types   []string // of the columns, in PostgreSQL's words
-	columns [][]byte
+	found   bool // rows of a table are found by it
+	columns []column
 	values  []byte
-	column  int
+	at      int // the column that comes next
 	rows    int
+
+	raw []byte // of the value that is being put in
 }
 
-func newSheet(db bun.IDB, types ...string) *sheet {
-	s := &sheet{arrays: isPostgres(db), types: types}
-	if s.arrays {
-		s.columns = make([][]byte, len(types))
+// column is one of a sheet on PostgreSQL.
+type column struct {
+	kind   string // in PostgreSQL's words
+	raw    []byte // of its first value
+	null   bool   // its first value is
+	varied bool   // its values differ, and array has them
+	array  []byte
+}
+
+func newSheet(db bun.IDB, kinds ...string) *sheet {
+	s := &sheet{arrays: isPostgres(db), columns: make([]column, len(kinds))}
+	for i, k := range kinds {
+		s.columns[i].kind = k
 	}
+	return s
+}
+
+// newLookup is a sheet that finds rows of a table by their key. Of the columns that are
+// in the key one is a text, and differs where there are several rows.
+func newLookup(db bun.IDB, kinds ...string) *sheet {
+	s := newSheet(db, kinds...)
+	s.found = true
 	return s
 }
 
 func isPostgres(db bun.IDB) bool { return db.Dialect().Name() == dialect.PG }
 
-// begin opens the next value and returns where to append it.
-func (s *sheet) begin() []byte {
-	if s.arrays {
-		b := s.columns[s.column]
-		if s.rows > 0 {
-			b = append(b, ',')
-		}
-		return b
-	}
-	b := s.values
-	switch {
-	case s.column > 0:
-		return append(b, ',')
-	case s.rows > 0:
-		b = append(b, ',')
-	}
-	return append(b, '(')
+func (s *sheet) text(v string) {
+	s.raw = append(s.raw[:0], v...)
+	s.put(false)
 }
 
-func (s *sheet) end(b []byte) {
-	last := s.column == len(s.types)-1
+func (s *sheet) int(v int64) {
+	s.raw = strconv.AppendInt(s.raw[:0], v, 10)
+	s.put(false)
+}
+
+// number is int, with NULL for zero.
+func (s *sheet) number(v int64) {
+	s.raw = strconv.AppendInt(s.raw[:0], v, 10)
+	s.put(v == 0)
+}
+
+// time is the time in the form that bun gives it; NULL when it is zero.
+func (s *sheet) time(v time.Time) {
+	s.raw = v.UTC().AppendFormat(s.raw[:0], "2006-01-02 15:04:05.999999-07:00")
+	s.put(v.IsZero())
+}
+
+// put takes raw, or NULL, for the next value.
+func (s *sheet) put(null bool) {
 	if s.arrays {
-		s.columns[s.column] = b
+		s.columns[s.at].put(s.raw, null, s.rows)
 	} else {
-		if last {
-			b = append(b, ')')
-		}
-		s.values = b
+		s.value(null)
 	}
-	s.column++
-	if last {
-		s.column = 0
+	if s.at++; s.at == len(s.columns) {
+		s.at = 0
 		s.rows++
 	}
 }
 
-func (s *sheet) text(v string) {
-	b := s.begin()
-	if !s.arrays {
-		b = append(b, '\'')
-		b = appendQuoted(b, v)
-		s.end(append(b, '\''))
-		return
+func (s *sheet) value(null bool) {
+	switch {
+	case s.at > 0:
+		s.values = append(s.values, ',')
+	case s.rows > 0:
+		s.values = append(s.values, ",("...)
+	default:
+		s.values = append(s.values, '(')
 	}
-	b = append(b, '"')
-	for i := range len(v) {
-		switch c := v[i]; c {
-		case '"', '\\':
-			b = append(b, '\\', c)
-		case '\'':
-			b = append(b, '\'', '\'')
-		default:
-			b = append(b, c)
-		}
+	s.values = appendLiteral(s.values, s.raw, null, s.columns[s.at].kind == "bigint")
+	if s.at == len(s.columns)-1 {
+		s.values = append(s.values, ')')
 	}
-	s.end(append(b, '"'))
 }
 
-// appendQuoted appends what goes between the quotes of a text literal.
-func appendQuoted(b []byte, v string) []byte {
-	for i := range len(v) {
-		if v[i] == '\'' {
-			b = append(b, '\'')
-		}
-		b = append(b, v[i])
+func (c *column) put(raw []byte, null bool, before int) {
+	switch {
+	case before == 0:
+		c.raw, c.null = append(c.raw[:0], raw...), null
+		return
+	case !c.varied && c.null == null && bytes.Equal(c.raw, raw):
+		return
+	case !c.varied:
+		c.vary(before)
 	}
-	return b
+	c.array = append(appendElement(c.array, raw, null), ',')
 }
 
-func (s *sheet) int(v int64) { s.end(strconv.AppendInt(s.begin(), v, 10)) }
-
-// number is int, with NULL for zero.
-func (s *sheet) number(v int64) {
-	if v == 0 {
-		s.null()
-		return
+// vary writes the values that have been the same so far.
+func (c *column) vary(n int) {
+	c.varied = true
+	for range n {
+		c.array = append(appendElement(c.array, c.raw, c.null), ',')
 	}
-	s.int(v)
-}
-
-func (s *sheet) null() { s.end(append(s.begin(), "NULL"...)) }
-
-// time is the time in the form that bun gives it; NULL when it is zero.
-func (s *sheet) time(v time.Time) {
-	if v.IsZero() {
-		s.null()
-		return
-	}
-	quote := byte('\'')
-	if s.arrays {
-		quote = '"'
-	}
-	b := append(s.begin(), quote)
-	b = v.UTC().AppendFormat(b, "2006-01-02 15:04:05.999999-07:00")
-	s.end(append(b, quote))
 }
 
 // AppendQuery implements schema.QueryAppender.
@@ -134,16 +129,100 @@ func (s *sheet) AppendQuery(_ schema.QueryGen, b []byte) ([]byte, error) {
 		b = append(b, "VALUES "...)
 		return append(b, s.values...), nil
 	}
-	b = append(b, "SELECT * FROM unnest("...)
+	if s.rows > 1 && !s.varied() {
+		s.columns[0].vary(s.rows)
+	}
+	b = append(b, "SELECT "...)
 	for i, c := range s.columns {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(b, "'{"...)
-		b = append(b, c...)
-		b = append(b, "}'::"...)
-		b = append(b, s.types[i]...)
-		b = append(b, "[]"...)
+		if c.varied {
+			b = strconv.AppendInt(append(b, 'c'), int64(i), 10)
+			continue
+		}
+		b = appendLiteral(b, c.raw, c.null || s.rows == 0, false)
+		b = append(append(b, "::"...), c.kind...)
 	}
-	return append(b, ')'), nil
+	if s.rows == 0 {
+		return append(b, " WHERE false"...), nil
+	}
+	if !s.varied() {
+		return b, nil
+	}
+	return s.appendArrays(b), nil
+}
+
+func (s *sheet) varied() bool {
+	for _, c := range s.columns {
+		if c.varied {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *sheet) appendArrays(b []byte) []byte {
+	var names, text []byte
+	b = append(b, " FROM unnest("...)
+	for i, c := range s.columns {
+		if !c.varied {
+			continue
+		}
+		if names != nil {
+			b, names = append(b, ','), append(names, ',')
+		}
+		b = append(b, "'{"...)
+		b = append(b, c.array[:len(c.array)-1]...)
+		b = append(b, "}'::"...)
+		b = append(append(b, c.kind...), "[]"...)
+		names = strconv.AppendInt(append(names, 'c'), int64(i), 10)
+		if text == nil && c.kind == "text" {
+			text = strconv.AppendInt([]byte{'c'}, int64(i), 10)
+		}
+	}
+	b = append(append(append(b, ") AS u ("...), names...), ')')
+	if s.found && text != nil {
+		// PostgreSQL expects one row of this, so it looks every one of them up by the key
+		// and never reads the table through for the sake of a hundred.
+		b = append(append(append(append(b, " WHERE "...), text...), " = "...), text...)
+		b = append(b, " || ''"...)
+	}
+	return b
+}
+
+// appendLiteral appends a value, as a number where it is bare.
+func appendLiteral(b, raw []byte, null, bare bool) []byte {
+	switch {
+	case null:
+		return append(b, "NULL"...)
+	case bare:
+		return append(b, raw...)
+	}
+	b = append(b, '\'')
+	for _, c := range raw {
+		if c == '\'' {
+			b = append(b, '\'')
+		}
+		b = append(b, c)
+	}
+	return append(b, '\'')
+}
+
+// appendElement appends a value of an array that is within a text literal.
+func appendElement(b, raw []byte, null bool) []byte {
+	if null {
+		return append(b, "NULL"...)
+	}
+	b = append(b, '"')
+	for _, c := range raw {
+		switch c {
+		case '"', '\\':
+			b = append(b, '\\')
+		case '\'':
+			b = append(b, '\'')
+		}
+		b = append(b, c)
+	}
+	return append(b, '"')
 }

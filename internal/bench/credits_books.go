@@ -49,7 +49,9 @@ type shape struct {
 
 // newLedger is ours.
 func newLedger(combining bool) *credits.Ledger {
-	_ = combining
+	if !combining {
+		return credits.New(credits.Config{Combine: credits.CombineOff})
+	}
 	return credits.New(credits.Config{})
 }
 
