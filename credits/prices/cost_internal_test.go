@@ -104,6 +104,9 @@ func TestCost_OfEveryForm(t *testing.T) {
 	}{
 		{"one too many", Price{Fixed: 1, Components: []Component{{Input: "a", Credits: 1}}}, in(math.MaxInt64), ErrOverflow},
 		{"two of the largest", Price{Components: []Component{{Input: "a", Credits: 1}, {Input: "b", Credits: 1}}}, in(math.MaxInt64, math.MaxInt64), ErrOverflow},
+		{"three of the largest", Price{Components: []Component{{Input: "a", Credits: 1}, {Input: "b", Credits: 1}, {Input: "c", Credits: 1}}},
+			in(math.MaxInt64, math.MaxInt64, math.MaxInt64), ErrOverflow},
+		{"past 64 bits", Price{Fixed: 10, Components: []Component{{Input: "a", Credits: 4}}}, in(1<<62 - 1), ErrOverflow},
 		{"64 bits", Price{Components: []Component{{Input: "a", Credits: 2}}}, in(1 << 62), ErrOverflow},
 		{"128 bits", Price{Components: []Component{{Input: "a", Credits: math.MaxInt64}}}, in(math.MaxInt64), ErrOverflow},
 		{"by rounding", Price{Fixed: math.MaxInt64, Components: []Component{{Input: "a", Credits: 1, Per: 2}}}, in(1), ErrOverflow},

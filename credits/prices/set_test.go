@@ -82,6 +82,17 @@ func TestSet_ALaterOneForTheSameDateCallsOffThePlannedOne(t *testing.T) {
 	})
 }
 
+func TestSet_ForADateIsKeptWhateverHoldsBefore(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		april, june := t0.AddDate(0, 1, 0), t0.AddDate(0, 3, 0)
+		w.set(t, prices.Set{Operation: "chat", Price: fixed(5)})
+		w.set(t, prices.Set{Operation: "chat", Price: fixed(5), EffectiveAt: june})
+		w.set(t, prices.Set{Operation: "chat", Price: fixed(4), EffectiveAt: april})
+		same(t, "in April", "3 for 4", w.costs(t, "", april))
+		same(t, "in June", "2 for 5", w.costs(t, "", june))
+	})
+}
+
 func TestSet_WhatWasOnceInEffectStaysAsItWas(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		w.set(t, prices.Set{Operation: "chat", Price: fixed(5)})
