@@ -24,12 +24,28 @@ type lockedRow struct {
 	CreatedAt time.Time         `bun:"created_at"`
 }
 
+// priceRow is that of package prices, which writes it.
+type priceRow struct {
+	bun.BaseModel `bun:"table:credits_prices"`
+
+	Account     tenancy.AccountID `bun:"account_id,pk"`
+	Operation   string            `bun:"operation,pk"`
+	Version     int64             `bun:"version,pk"`
+	Ended       bool              `bun:"ended"`
+	Fixed       int64             `bun:"fixed"`
+	Minimum     int64             `bun:"minimum"`
+	Rounding    string            `bun:"rounding"`
+	Components  string            `bun:"components"`
+	EffectiveAt time.Time         `bun:"effective_at"`
+	CreatedAt   time.Time         `bun:"created_at"`
+}
+
 // Every table is kept to an account, in its keys and under every verb that the
 // database lets through. A new one belongs into
 // this test.
 func TestM11_OwnTablesAreKeptApart(t *testing.T) {
 	models := []any{
-		(*lockedRow)(nil), (*grantRow)(nil), (*entryRow)(nil), (*splitRow)(nil), (*keyRow)(nil), (*holdRow)(nil),
+		(*lockedRow)(nil), (*grantRow)(nil), (*entryRow)(nil), (*splitRow)(nil), (*keyRow)(nil), (*holdRow)(nil), (*priceRow)(nil),
 	}
 	var tables []owned.Table
 	for _, m := range models {

@@ -85,7 +85,7 @@ func requireError(t testing.TB, err, want error) {
 }
 
 var tables = []string{
-	"credits_accounts", "credits_grants", "credits_entries", "credits_splits", "credits_keys", "credits_holds",
+	"credits_accounts", "credits_grants", "credits_entries", "credits_splits", "credits_keys", "credits_holds", "credits_prices",
 	"tenancy_events", "tenancy_deliveries", "tenancy_audit",
 }
 

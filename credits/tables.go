@@ -1,6 +1,8 @@
 package credits
 
 import (
+	"encoding/json"
+
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/tenancy"
@@ -9,7 +11,8 @@ import (
 
 // Tables are this package's, for owned.Config.Tables: exported with the account, and
 // kept when it is erased. They hold ids and amounts; whoever writes a name into a
-// note or a key has it in a ledger that nobody changes.
+// note or a key has it in a ledger that nobody changes. Of package prices they are the
+// account's own prices; the general ones belong to no account.
 func Tables() []owned.Table {
 	tables := []owned.Table{
 		{Model: (*accountTable)(nil)},
@@ -18,6 +21,7 @@ func Tables() []owned.Table {
 		{Model: (*splitRow)(nil)},
 		{Model: (*keyRow)(nil)},
 		{Model: (*holdRow)(nil)},
+		{Model: (*priceTable)(nil)},
 	}
 	for i := range tables {
 		tables[i].SelfGuarded, tables[i].Keep = true, true
@@ -30,4 +34,13 @@ type accountTable struct {
 
 	Account tenancy.AccountID `bun:"account_id,pk"`
 	Unit    string            `bun:"unit,pk"`
+}
+
+type priceTable struct {
+	bun.BaseModel `bun:"table:credits_prices"`
+
+	Account    tenancy.AccountID `bun:"account_id,pk"`
+	Operation  string            `bun:"operation,pk"`
+	Version    int64             `bun:"version,pk"`
+	Components json.RawMessage   `bun:"components"`
 }

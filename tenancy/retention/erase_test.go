@@ -36,6 +36,7 @@ var allowed = map[string]bool{
 	"credits_holds.operation": true, "credits_holds.note": true, "credits_holds.actor_kind": true, "credits_holds.actor_id": true,
 	"credits_splits.unit": true, "credits_accounts.unit": true, "credits_grants.unit": true, "credits_grants.category": true,
 	"credits_keys.hash": true, "credits_keys.unit": true, "credits_keys.outcome": true, "credits_keys.key": true,
+	"credits_prices.operation": true, "credits_prices.rounding": true, "credits_prices.components": true,
 	"tenancy_accounts.status": true, "tenancy_accounts.plan": true, "tenancy_accounts.owner_id": true, "tenancy_accounts.zone": true,
 	"tenancy_accounts.suspended_from": true, "tenancy_accounts.closed_from": true,
 	"tenancy_accounts.limits": true, "tenancy_accounts.flags": true,
@@ -116,6 +117,8 @@ func (w *world) fill(t *testing.T, account tenancy.AccountID, owner tenancy.User
 		`INSERT INTO billing_transfers (account_id, transfer_id, reference, status, plan, currency, interval, amount, credits, requested_by_kind, requested_by_id, requested_at)
 			VALUES (?0, 'tr_1', 'RF', 'rejected', 'starter', 'USD', 'month', 1, 1, 'user', ?1, ?2)`,
 		"INSERT INTO billing_references (reference, account_id, transfer_id) VALUES (?0, ?0, 'tr_1')",
+		`INSERT INTO credits_prices (account_id, operation, version, ended, fixed, minimum, rounding, components, effective_at, created_at)
+			VALUES (?0, 'chat', 1, FALSE, 5, 0, 'up', '[]', ?2, ?2)`,
 		"INSERT INTO sites (account_id, id, slug, deleted_at) VALUES (?0, '1', 'a', NULL), (?0, '2', 'b', ?2)",
 		"INSERT INTO sectors (account_id, id, site_id, above) VALUES (?0, '1', '1', NULL), (?0, '2', '2', '1')",
 		`INSERT INTO receipts (account_id, id, amount, name, note, address, scan, phone, minor, born_at) VALUES (?0, '1', 5, '', NULL, 'null', '', 4711, TRUE, ?2),
@@ -205,7 +208,7 @@ func TestM13_ErasureLeavesNothingPersonalAnywhere(t *testing.T) {
 		want := map[string]int{
 			"tenancy_accounts": 1, "tenancy_users": 1, "tenancy_audit": counts(before, ada, adaUser)["tenancy_audit"] + 2, "tenancy_audit_seals": 1,
 			"tenancy_events": 1, "tenancy_deliveries": 1, "tenancy_tombstones": 1, // of the erasure itself
-			"credits_accounts": 1, "credits_grants": 1, "credits_entries": 1, "credits_splits": 1, "credits_keys": 1, "credits_holds": 1,
+			"credits_accounts": 1, "credits_grants": 1, "credits_entries": 1, "credits_splits": 1, "credits_keys": 1, "credits_holds": 1, "credits_prices": 1,
 			"billing_accounts": 1, "billing_subscriptions": 1, "billing_transfers": 1, "billing_references": 1, "receipts": 3,
 		}
 		diff(t, "what is kept", want, kept)
