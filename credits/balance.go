@@ -37,7 +37,7 @@ func (l *Ledger) Balance(ctx context.Context, db bun.IDB, account tenancy.Accoun
 	now := l.now()
 	err := db.NewRaw(`SELECT a.booked, a.held, a.debt, (
 			SELECT CAST(COALESCE(SUM(g.remaining - g.held), 0) AS BIGINT) FROM credits_grants AS g
-			WHERE g.account_id = a.account_id AND g.unit = a.unit AND g.remaining > 0 AND g.operations = ''
+			WHERE g.account_id = a.account_id AND g.unit = a.unit AND g.filled AND g.operations = ''
 			AND g.effective_at <= ? AND (g.expires_at IS NULL OR g.expires_at > ?)
 		) FROM credits_accounts AS a WHERE a.account_id = ? AND a.unit = ?`, now, now, account, l.cfg.Unit).
 		Scan(ctx, &b.Booked, &b.Held, &debt, &free)

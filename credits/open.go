@@ -170,10 +170,10 @@ func (o *opening) readHolds(ctx context.Context) error {
 	})
 }
 
-// readGrants reads the grants that something remains in.
+// readGrants reads the grants that something remains in, which filled says.
 func (o *opening) readGrants(ctx context.Context) error {
 	rows, err := o.db.QueryContext(ctx, `SELECT `+grantColumns+` FROM credits_grants
-		WHERE unit = ? AND remaining > 0 AND account_id IN (?)`, o.ledger.cfg.Unit, bun.List(o.accounts)) // sqltext: constant
+		WHERE unit = ? AND filled AND account_id IN (?)`, o.ledger.cfg.Unit, bun.List(o.accounts)) // sqltext: constant
 	return each(rows, err, func(scan func(...any) error) error {
 		g, err := scanGrant(scan)
 		if err != nil {

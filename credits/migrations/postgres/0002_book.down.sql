@@ -6,6 +6,16 @@ ALTER TABLE credits_entries
     DROP COLUMN basis,
     DROP COLUMN hold_id;
 
+ALTER TABLE credits_accounts RESET (fillfactor);
+
+ALTER TABLE credits_grants RESET (fillfactor);
+
+DROP INDEX credits_grants_live;
+
+ALTER TABLE credits_grants DROP COLUMN filled;
+
+CREATE INDEX credits_grants_live ON credits_grants (account_id, unit) WHERE remaining > 0;
+
 ALTER TABLE credits_grants
     DROP CONSTRAINT credits_grants_held,
     DROP COLUMN held,

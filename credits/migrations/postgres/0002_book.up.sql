@@ -21,6 +21,19 @@ ALTER TABLE credits_grants
     ADD COLUMN origin TEXT NOT NULL DEFAULT '',
     ADD CONSTRAINT credits_grants_held CHECK (held <= remaining);
 
+-- What an index is on, its condition too, keeps an update from staying within its page.
+-- So the condition is a column that changes when a grant is empty and not with each
+-- credit.
+ALTER TABLE credits_grants ADD COLUMN filled BOOLEAN GENERATED ALWAYS AS (remaining > 0) STORED;
+
+DROP INDEX credits_grants_live;
+
+CREATE INDEX credits_grants_live ON credits_grants (account_id, unit) WHERE filled;
+
+ALTER TABLE credits_grants SET (fillfactor = 50);
+
+ALTER TABLE credits_accounts SET (fillfactor = 50);
+
 -- basis says how the amount came about, hold_id which hold was settled.
 ALTER TABLE credits_entries
     ADD COLUMN basis TEXT NOT NULL DEFAULT '',

@@ -6,6 +6,12 @@ ALTER TABLE credits_entries DROP COLUMN basis;
 
 ALTER TABLE credits_entries DROP COLUMN hold_id;
 
+DROP INDEX credits_grants_live;
+
+ALTER TABLE credits_grants DROP COLUMN filled;
+
+CREATE INDEX credits_grants_live ON credits_grants (account_id, unit) WHERE remaining > 0;
+
 ALTER TABLE credits_grants DROP COLUMN held;
 
 ALTER TABLE credits_grants DROP COLUMN operations;

@@ -49,6 +49,13 @@ ALTER TABLE credits_grants ADD COLUMN operations TEXT NOT NULL DEFAULT '';
 
 ALTER TABLE credits_grants ADD COLUMN origin TEXT NOT NULL DEFAULT '';
 
+-- On PostgreSQL it keeps an update within its page.
+ALTER TABLE credits_grants ADD COLUMN filled BOOLEAN GENERATED ALWAYS AS (remaining > 0) VIRTUAL;
+
+DROP INDEX credits_grants_live;
+
+CREATE INDEX credits_grants_live ON credits_grants (account_id, unit) WHERE filled;
+
 -- basis says how the amount came about, hold_id which hold was settled.
 ALTER TABLE credits_entries ADD COLUMN basis TEXT NOT NULL DEFAULT '';
 
