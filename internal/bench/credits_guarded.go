@@ -80,10 +80,12 @@ func (k *books) guardedOnSQLite(ctx context.Context, account, key string, at tim
 		return 0, err
 	}
 	defer func() { _ = tx.Rollback() }()
-	if err := tx.StmtContext(ctx, k.update).QueryRowContext(ctx, account, 1).Scan(&balance); err != nil {
+	update, insert := tx.StmtContext(ctx, k.update), tx.StmtContext(ctx, k.insert)
+	defer func() { _, _ = update.Close(), insert.Close() }()
+	if err := update.QueryRowContext(ctx, account, 1).Scan(&balance); err != nil { // sqltext: prepared, and these are values
 		return 0, err
 	}
-	if _, err := tx.StmtContext(ctx, k.insert).ExecContext(ctx, account, key, -1, balance, operation, at); err != nil {
+	if _, err := insert.ExecContext(ctx, account, key, -1, balance, operation, at); err != nil { // sqltext: prepared, and these are values
 		return 0, err
 	}
 	return balance, tx.Commit()

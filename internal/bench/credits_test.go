@@ -104,15 +104,20 @@ func TestRush_CountsTheCallsOfAllCallersUntilOneFails(t *testing.T) {
 			t.Errorf("caller %d called %d times", i, n)
 		}
 	}
-	boom := errors.New("boom")
-	_, err = rush(t.Context(), stretch{Window: time.Hour}, 5, func(_ context.Context, caller int) error {
+	boom, failed := errors.New("boom"), make(chan struct{})
+	var more atomic.Int64
+	const many = 1_000_000
+	_, err = rush(t.Context(), stretch{Calls: many}, 5, func(_ context.Context, caller int) error {
 		if caller == 3 {
+			close(failed)
 			return boom
 		}
+		<-failed
+		more.Add(1)
 		return nil
 	})
-	if !errors.Is(err, boom) {
-		t.Error(err)
+	if n := more.Load(); !errors.Is(err, boom) || n == 4*many {
+		t.Errorf("%v after %d calls", err, n)
 	}
 }
 
