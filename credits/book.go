@@ -37,6 +37,7 @@ type book struct {
 
 // accountRow is what the lock of an account says of it.
 type accountRow struct {
+	version                    int64 // grows with every change
 	booked, held, debt, number int64
 	enteredAt                  time.Time // of the newest entry
 	nextAt                     time.Time // nothing is due before; zero: nothing at all
@@ -136,6 +137,29 @@ func (b *book) due(at time.Time) {
 	if !at.IsZero() && (b.row.nextAt.IsZero() || at.Before(b.row.nextAt)) {
 		b.row.nextAt = at
 	}
+}
+
+// changed reports that there is something to write.
+func (b *book) changed() bool {
+	if b.row != b.was || len(b.lines) > 0 {
+		return true
+	}
+	for _, k := range b.keys {
+		if k.made || k.replayed {
+			return true
+		}
+	}
+	for _, h := range b.holds {
+		if h.made || h.changed {
+			return true
+		}
+	}
+	for _, g := range b.grants {
+		if g.made || g.moved != 0 || g.set != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // room refuses what would take the account's credits past the end of int64.

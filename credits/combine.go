@@ -114,11 +114,7 @@ func (c *combiner) ask(ctx context.Context, l *Ledger, me *caller) (outcome, err
 		c.start(me.at)
 		c.mu.Unlock()
 		defer c.next(l, me.at)
-		outs, err := l.shared(ctx, me.db, []request{me.request}, me.waits())
-		if err != nil {
-			return outcome{}, err
-		}
-		return outs[0], nil
+		return l.single(ctx, me)
 	}
 	if c.waiting >= mostWaiting {
 		c.mu.Unlock()
@@ -241,13 +237,35 @@ func (c *combiner) hand(l *Ledger, callers []*caller) {
 	}
 }
 
+// single serves a caller who is alone.
+func (l *Ledger) single(ctx context.Context, me *caller) (outcome, error) {
+	requests := []request{me.request}
+	if isPostgres(me.db) {
+		outs, done, err := l.swift(ctx, me.db, requests)
+		if err != nil || done[0] {
+			return outs[0], err
+		}
+	}
+	outs, err := l.shared(ctx, me.db, requests, me.waits())
+	if err != nil {
+		return outcome{}, err
+	}
+	return outs[0], nil
+}
+
 // shared is posted in a transaction of its own.
 func (l *Ledger) shared(ctx context.Context, db *bun.DB, requests []request, wait bool) ([]outcome, error) {
 	var outs []outcome
+	var books []*book
 	err := tx.Join(ctx, db, func(db bun.IDB) (err error) {
-		outs, err = l.posted(ctx, db, requests, wait)
+		outs, books, err = l.posted(ctx, db, requests, wait)
 		return err
 	})
+	if err == nil && isPostgres(db) {
+		for _, b := range books {
+			l.shelf.put(shelved{db.DB, b.account}, b.standing())
+		}
+	}
 	return outs, err
 }
 
@@ -257,17 +275,50 @@ func (l *Ledger) shared(ctx context.Context, db *bun.DB, requests []request, wai
 func (l *Ledger) serve(callers []*caller) {
 	ctx, cancel := context.WithTimeout(context.Background(), combineWithin)
 	defer cancel()
-	requests := make([]request, len(callers))
+	db, wait := callers[0].db, callers[0].waits()
+	requests := requestsOf(callers)
+	var (
+		outs []outcome
+		done []bool
+	)
+	err := guarded(func() (err error) {
+		if isPostgres(db) {
+			outs, done, err = l.swift(ctx, db, requests)
+		}
+		return err
+	})
+	var left []*caller
 	for i, m := range callers {
-		requests[i] = m.request
-	}
-	outs, err := l.guarded(ctx, callers[0].db, requests, callers[0].waits())
-	if err == nil {
-		for i, m := range callers {
+		switch {
+		case done == nil || !done[i]:
+			left = append(left, m)
+		case err != nil:
+			m.err = err
+		default:
 			m.out = outs[i]
 		}
+	}
+	if err != nil {
+		l.again(ctx, slices.DeleteFunc(slices.Clone(callers), func(m *caller) bool { return m.err == nil }), err)
+	}
+	if len(left) == 0 {
 		return
 	}
+	err = guarded(func() (err error) {
+		outs, err = l.shared(ctx, db, requestsOf(left), wait)
+		return err
+	})
+	if err != nil {
+		l.again(ctx, left, err)
+		return
+	}
+	for i, m := range left {
+		m.out = outs[i]
+	}
+}
+
+// again asks for each of the callers' requests alone, after an error for all of them.
+func (l *Ledger) again(ctx context.Context, callers []*caller, err error) {
 	unknown := errors.Is(err, ErrOutcomeUnknown)
 	var apart sync.WaitGroup
 	for _, group := range byAccount(callers) {
@@ -276,7 +327,11 @@ func (l *Ledger) serve(callers []*caller) {
 				if m.err = err; len(callers) == 1 && !unknown || unknown && m.request.key == "" {
 					continue
 				}
-				outs, again := l.guarded(ctx, m.db, []request{m.request}, true)
+				var outs []outcome
+				again := guarded(func() (err error) {
+					outs, err = l.shared(ctx, m.db, []request{m.request}, true)
+					return err
+				})
 				switch {
 				case again == nil:
 					m.out, m.err = outs[0], nil
@@ -289,14 +344,22 @@ func (l *Ledger) serve(callers []*caller) {
 	apart.Wait()
 }
 
-// guarded is shared, with an error for a panic: it runs on no caller's goroutine.
-func (l *Ledger) guarded(ctx context.Context, db *bun.DB, requests []request, wait bool) (outs []outcome, err error) {
+// guarded turns a panic into an error: no caller's goroutine would report it.
+func guarded(fn func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("credits: panic: %v", p)
 		}
 	}()
-	return l.shared(ctx, db, requests, wait)
+	return fn()
+}
+
+func requestsOf(callers []*caller) []request {
+	requests := make([]request, len(callers))
+	for i, m := range callers {
+		requests[i] = m.request
+	}
+	return requests
 }
 
 // byAccount are the callers of each account, in their order.

@@ -44,7 +44,7 @@ func (l *Ledger) Deduct(ctx context.Context, db bun.IDB, d Deduct) (Entry, error
 		return Entry{}, err
 	}
 	out, err := l.ask(ctx, db, request{
-		account: d.Account, key: d.Key, takes: d.Amount,
+		account: d.Account, key: d.Key, takes: d.Amount, light: true,
 		hash: l.digest([]any{KindDeduct, d.Amount, d.Operation}),
 		do:   func(_ context.Context, b *book) (outcome, error) { return b.deduct(d) },
 	})

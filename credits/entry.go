@@ -91,6 +91,15 @@ type entryRow struct {
 	Hold      string            `bun:"hold_id"`
 }
 
+const entryColumns = `e.account_id, e.unit, e.number, e.kind, e.amount, e.balance, e.spendable, COALESCE(e.refund_of, 0), e.key,
+	e.actor_kind, e.actor_id, e.operation, e.note, e.at, e.basis, e.hold_id`
+
+func scanEntry(scan func(...any) error) (e entryRow, err error) {
+	err = scan(&e.Account, &e.Unit, &e.Number, &e.Kind, &e.Amount, &e.Balance, &e.Spendable, &e.RefundOf, &e.Key,
+		&e.ActorKind, &e.ActorID, &e.Operation, &e.Note, &e.At, &e.Basis, &e.Hold)
+	return e, err
+}
+
 func (r entryRow) entry() Entry {
 	return Entry{
 		Account: r.Account, Number: r.Number, Kind: r.Kind, Amount: r.Amount, Balance: r.Balance, Spendable: r.Spendable,

@@ -61,7 +61,7 @@ func gather(db bun.IDB, books []*book) writing {
 		grants:   newLookup(db, text, text, num, num),
 		keys:     newSheet(db, text, text, text, text, text, num, num, num, text, at),
 		replays:  newLookup(db, text, text),
-		accounts: newLookup(db, text, text, num, num, num, num, at, at),
+		accounts: newLookup(db, text, text, num, num, num, num, num, at, at),
 	}
 	for _, b := range books {
 		for _, e := range b.lines {
@@ -78,7 +78,7 @@ func gather(db bun.IDB, books []*book) writing {
 		for _, k := range b.keys {
 			w.key(k)
 		}
-		if b.row != b.was {
+		if b.changed() {
 			w.account(b)
 		}
 	}
@@ -148,6 +148,7 @@ func (w writing) account(b *book) {
 	s := w.accounts
 	s.text(string(b.account))
 	s.text(b.ledger.cfg.Unit)
+	s.int(b.was.version)
 	s.int(b.row.booked - b.was.booked)
 	s.int(b.row.held - b.was.held)
 	s.int(b.row.debt - b.was.debt)
@@ -166,21 +167,21 @@ const (
 	moveGrants   = `UPDATE credits_grants SET remaining = credits_grants.remaining + d.moved, held = credits_grants.held + d.held
 		FROM d WHERE credits_grants.account_id = d.account_id AND credits_grants.grant_id = d.grant_id
 		AND credits_grants.remaining + d.moved BETWEEN 0 AND credits_grants.amount`
-	moveAccounts = `UPDATE credits_accounts SET booked = credits_accounts.booked + d.booked, held = credits_accounts.held + d.held,
+	moveAccounts = `UPDATE credits_accounts SET version = credits_accounts.version + 1, booked = credits_accounts.booked + d.booked, held = credits_accounts.held + d.held,
 		debt = credits_accounts.debt + d.debt, number = credits_accounts.number + d.number, entered_at = d.entered_at, next_at = d.next_at
 		FROM d WHERE credits_accounts.account_id = d.account_id AND credits_accounts.unit = d.unit`
 	countReplays = `UPDATE credits_keys SET replays = credits_keys.replays + 1
 		FROM d WHERE credits_keys.account_id = d.account_id AND credits_keys.key = d.key`
 
 	withGrants   = `WITH d (account_id, grant_id, moved, held) AS (?) `
-	withAccounts = `WITH d (account_id, unit, booked, held, debt, number, entered_at, next_at) AS (?) `
+	withAccounts = `WITH d (account_id, unit, version, booked, held, debt, number, entered_at, next_at) AS (?) `
 	withReplays  = `WITH d (account_id, key) AS (?) `
 
 	// posting is all that a deduction writes, in one round trip.
 	posting = `WITH d (account_id, grant_id, moved, held) AS (?),
-		a (account_id, unit, booked, held, debt, number, entered_at, next_at) AS (?),
+		a (account_id, unit, version, booked, held, debt, number, entered_at, next_at) AS (?),
 		entries AS (` + insertEntries + `), splits AS (` + insertSplits + `), keys AS (` + insertKeys + `),
-		accounts AS (UPDATE credits_accounts SET booked = credits_accounts.booked + a.booked, held = credits_accounts.held + a.held,
+		accounts AS (UPDATE credits_accounts SET version = credits_accounts.version + 1, booked = credits_accounts.booked + a.booked, held = credits_accounts.held + a.held,
 			debt = credits_accounts.debt + a.debt, number = credits_accounts.number + a.number, entered_at = a.entered_at, next_at = a.next_at
 			FROM a WHERE credits_accounts.account_id = a.account_id AND credits_accounts.unit = a.unit)
 		` + moveGrants

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -66,6 +67,8 @@ type Config struct {
 type Ledger struct {
 	cfg      Config
 	combiner combiner
+	shelf    shelf
+	looking  atomic.Int64 // for how many batches keys are looked up beforehand
 }
 
 // New makes a Ledger from cfg.

@@ -56,7 +56,7 @@ func (o *opening) open(ctx context.Context) error {
 	for _, b := range o.books {
 		b.now = now
 	}
-	for _, read := range []func(context.Context) error{o.readKeys, o.readHolds, o.readGrants} {
+	for _, read := range []func(context.Context) error{o.readKeys, o.readEntries, o.readHolds, o.readGrants} {
 		if err := read(ctx); err != nil {
 			return err
 		}
@@ -71,8 +71,8 @@ func (o *opening) open(ctx context.Context) error {
 }
 
 const (
-	lockLite     = `UPDATE credits_accounts SET number = number WHERE unit = ? AND account_id IN (?) RETURNING account_id, booked, held, debt, number, entered_at, next_at`
-	lockPostgres = `SELECT account_id, booked, held, debt, number, entered_at, next_at FROM credits_accounts WHERE unit = ? AND account_id IN (?) ORDER BY account_id FOR UPDATE`
+	lockLite     = `UPDATE credits_accounts SET number = number WHERE unit = ? AND account_id IN (?) RETURNING account_id, version, booked, held, debt, number, entered_at, next_at`
+	lockPostgres = `SELECT account_id, version, booked, held, debt, number, entered_at, next_at FROM credits_accounts WHERE unit = ? AND account_id IN (?) ORDER BY account_id FOR UPDATE`
 )
 
 // lock takes the accounts' rows. A write is what SQLite takes its lock for; on
@@ -89,7 +89,7 @@ func (o *opening) lock(ctx context.Context) error {
 	return each(rows, err, func(scan func(...any) error) error {
 		b := &book{ledger: o.ledger, db: o.db}
 		var entered, next sql.Null[time.Time]
-		if err := scan(&b.account, &b.was.booked, &b.was.held, &b.was.debt, &b.was.number, &entered, &next); err != nil {
+		if err := scan(&b.account, &b.was.version, &b.was.booked, &b.was.held, &b.was.debt, &b.was.number, &entered, &next); err != nil {
 			return err
 		}
 		b.was.enteredAt, b.was.nextAt = orZero(entered), orZero(next)
@@ -143,6 +143,39 @@ func (o *opening) readKeys(ctx context.Context) error {
 		o.books[k.Account].know(k)
 		return nil
 	})
+}
+
+// readEntries reads the entries that known keys made.
+func (o *opening) readEntries(ctx context.Context) error {
+	wanted := newLookup(o.db, "text", "bigint")
+	made := map[entryID]*keyRow{}
+	for _, b := range o.books {
+		for _, k := range b.keys {
+			if k.Outcome == outcomeEntry && k.Unit == o.ledger.cfg.Unit {
+				wanted.text(string(k.Account))
+				wanted.int(k.Number)
+				made[entryID{k.Account, k.Number}] = k
+			}
+		}
+	}
+	if wanted.rows == 0 {
+		return nil
+	}
+	rows, err := o.db.QueryContext(ctx, `WITH d (account_id, number) AS (?)
+		SELECT `+entryColumns+` FROM d JOIN credits_entries AS e ON e.account_id = d.account_id AND e.number = d.number
+		WHERE e.unit = ?`, wanted, o.ledger.cfg.Unit) // sqltext: constant
+	return each(rows, err, func(scan func(...any) error) error {
+		e, err := scanEntry(scan)
+		if err == nil {
+			made[entryID{e.Account, e.Number}].out.entry = e.entry()
+		}
+		return err
+	})
+}
+
+type entryID struct {
+	account tenancy.AccountID
+	number  int64
 }
 
 // readHolds reads the holds that the requests name.

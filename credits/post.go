@@ -27,6 +27,8 @@ type request struct {
 	do func(ctx context.Context, b *book) (outcome, error)
 	// alone is a request that reads or writes more than a book: it shares no commit.
 	alone bool
+	// light is a request that changes entries, splits, grants and keys only.
+	light bool
 }
 
 // outcome is what a request did, or why not.
@@ -41,7 +43,7 @@ type outcome struct {
 func (l *Ledger) post(ctx context.Context, db bun.IDB, r request) (outcome, error) {
 	var out outcome
 	err := tx.Join(ctx, db, func(db bun.IDB) error {
-		outs, err := l.posted(ctx, db, []request{r}, true)
+		outs, _, err := l.posted(ctx, db, []request{r}, true)
 		if err == nil {
 			out = outs[0]
 		}
@@ -62,10 +64,10 @@ func (l *Ledger) post(ctx context.Context, db bun.IDB, r request) (outcome, erro
 //
 // A refusal with a key is written down and so must be committed: it is an outcome and
 // not an error.
-func (l *Ledger) posted(ctx context.Context, db bun.IDB, requests []request, wait bool) ([]outcome, error) {
+func (l *Ledger) posted(ctx context.Context, db bun.IDB, requests []request, wait bool) ([]outcome, []*book, error) {
 	o := &opening{ledger: l, db: db, requests: requests, wait: wait}
 	if err := o.open(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	outs := make([]outcome, len(requests))
 	for i, r := range requests {
@@ -82,7 +84,7 @@ func (l *Ledger) posted(ctx context.Context, db bun.IDB, requests []request, wai
 		}
 		var err error
 		if outs[i], err = b.answer(ctx, r); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	books := make([]*book, 0, len(o.accounts))
@@ -92,9 +94,9 @@ func (l *Ledger) posted(ctx context.Context, db bun.IDB, requests []request, wai
 		}
 	}
 	if len(books) == 0 {
-		return outs, nil
+		return outs, nil, nil
 	}
-	return outs, flush(ctx, db, books)
+	return outs, books, flush(ctx, db, books)
 }
 
 // errLocked says that somebody else has an account's lock. It reaches no caller.

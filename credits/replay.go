@@ -36,7 +36,7 @@ type keyRow struct {
 
 	made     bool    // it is to be written
 	replayed bool    // it was asked for again
-	out      outcome // of one that is to be written
+	out      outcome // what it did
 }
 
 func (b *book) know(k *keyRow) {
@@ -60,9 +60,9 @@ func (b *book) replay(ctx context.Context, k *keyRow, hash string) (outcome, err
 	k.replayed = true
 	switch k.Outcome {
 	case outcomeEntry:
-		entry, err := b.ledger.Entry(ctx, b.db, b.account, k.Number)
-		if err != nil {
-			return outcome{}, lost("entry", k.Key, err)
+		entry := k.out.entry
+		if entry.Number == 0 {
+			return outcome{}, lost("entry", k.Key)
 		}
 		entry.Replayed = true
 		if k.Hold == "" {
@@ -84,11 +84,8 @@ func (b *book) replay(ctx context.Context, k *keyRow, hash string) (outcome, err
 }
 
 // lost is no refusal: what a key did must be there.
-func lost(what, key string, err error) error {
-	if errors.Is(err, ErrNoEntry) || errors.Is(err, ErrNoHold) {
-		return fmt.Errorf("credits: the %s of key %q is not there: run Verify", what, key)
-	}
-	return err
+func lost(what, key string) error {
+	return fmt.Errorf("credits: the %s of key %q is not there: run Verify", what, key)
 }
 
 // heldBefore is the hold of a key, as it is by now.
@@ -98,8 +95,12 @@ func (b *book) heldBefore(ctx context.Context, k *keyRow) (Held, error) {
 		held = h.held()
 	} else {
 		var err error
-		if held, err = b.ledger.Held(ctx, b.db, b.account, k.Hold); err != nil {
-			return Held{}, lost("hold", k.Key, err)
+		held, err = b.ledger.Held(ctx, b.db, b.account, k.Hold)
+		if errors.Is(err, ErrNoHold) {
+			err = lost("hold", k.Key)
+		}
+		if err != nil {
+			return Held{}, err
 		}
 	}
 	held.Replayed = true

@@ -26,7 +26,7 @@ func (l *Ledger) bookDue(ctx context.Context, db bun.IDB, account tenancy.Accoun
 	}
 	return tx.Join(ctx, db, func(db bun.IDB) error {
 		nothing := func(context.Context, *book) (outcome, error) { return outcome{}, nil }
-		_, err := l.posted(ctx, db, []request{{account: account, do: nothing}}, true)
+		_, _, err := l.posted(ctx, db, []request{{account: account, do: nothing}}, true)
 		return err
 	})
 }

@@ -53,6 +53,19 @@ func Join(ctx context.Context, db bun.IDB, fn func(db bun.IDB) error) error {
 	return fmt.Errorf("gave up after %d attempts: %w", attempts, err)
 }
 
+// Single is the error of a statement that was its own transaction: as it is where the
+// database has undone the statement, and ErrOutcomeUnknown where that is open.
+func Single(err error) error {
+	if err == nil {
+		return nil
+	}
+	switch s := state(err); {
+	case len(s) != 5, s == "40003", s[:2] == "08", s[:2] == "57" && s != "57014": // 57014: it was cancelled
+		return fmt.Errorf("%w (%w)", ErrOutcomeUnknown, err)
+	}
+	return err
+}
+
 // Owns reports whether Join would open a transaction of its own on db.
 func Owns(db bun.IDB) bool {
 	switch db.(type) {

@@ -25,5 +25,6 @@ ALTER TABLE credits_grants
 DROP INDEX credits_accounts_due;
 
 ALTER TABLE credits_accounts
+    DROP COLUMN version,
     DROP COLUMN entered_at,
     DROP COLUMN next_at;

@@ -5,9 +5,11 @@ ALTER TABLE credits_splits DROP CONSTRAINT credits_splits_account_id_unit_number
 
 ALTER TABLE credits_splits DROP CONSTRAINT credits_splits_account_id_grant_id_fkey;
 
--- entered_at is when the newest entry was made; next_at, if it is set, is not after the
--- moment at which something is due by itself: a grant ends, a hold does.
+-- version grows with every change of anything of the account's. entered_at is when the
+-- newest entry was made; next_at, if it is set, is not after the moment at which
+-- something is due by itself: a grant ends, a hold does.
 ALTER TABLE credits_accounts
+    ADD COLUMN version BIGINT NOT NULL DEFAULT 0,
     ADD COLUMN entered_at TIMESTAMPTZ,
     ADD COLUMN next_at TIMESTAMPTZ;
 

@@ -20,6 +20,8 @@ ALTER TABLE credits_grants DROP COLUMN origin;
 
 DROP INDEX credits_accounts_due;
 
+ALTER TABLE credits_accounts DROP COLUMN version;
+
 ALTER TABLE credits_accounts DROP COLUMN entered_at;
 
 ALTER TABLE credits_accounts DROP COLUMN next_at;

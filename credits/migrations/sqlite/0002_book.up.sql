@@ -33,8 +33,11 @@ BEGIN SELECT RAISE(ABORT, 'credits_splits is append-only'); END;
 CREATE TRIGGER credits_splits_no_delete BEFORE DELETE ON credits_splits
 BEGIN SELECT RAISE(ABORT, 'credits_splits is append-only'); END;
 
--- entered_at is when the newest entry was made; next_at, if it is set, is not after the
--- moment at which something is due by itself: a grant ends, a hold does.
+-- version grows with every change of anything of the account's. entered_at is when the
+-- newest entry was made; next_at, if it is set, is not after the moment at which
+-- something is due by itself: a grant ends, a hold does.
+ALTER TABLE credits_accounts ADD COLUMN version BIGINT NOT NULL DEFAULT 0;
+
 ALTER TABLE credits_accounts ADD COLUMN entered_at TIMESTAMP;
 
 ALTER TABLE credits_accounts ADD COLUMN next_at TIMESTAMP;
