@@ -1,6 +1,7 @@
 package credits_test
 
 import (
+	"errors"
 	"net/url"
 	"os"
 	"strings"
@@ -45,8 +46,8 @@ func TestAppendOnly_OnSQLiteByTriggers(t *testing.T) {
 // all it needs: entries, splits and the audit log can only grow, and nothing can
 // be deleted.
 var privileges = []string{
-	"SELECT, INSERT ON credits_entries, credits_splits, tenancy_events, tenancy_deliveries, tenancy_audit",
-	"SELECT, INSERT, UPDATE ON credits_accounts, credits_grants, credits_keys, credits_holds",
+	"SELECT, INSERT ON credits_entries, credits_splits, credits_keys, tenancy_events, tenancy_deliveries, tenancy_audit",
+	"SELECT, INSERT, UPDATE ON credits_accounts, credits_grants, credits_holds",
 }
 
 func TestPrivileges_AreThoseOfThePackageComment(t *testing.T) {
@@ -137,11 +138,16 @@ func TestPrivileges_AreAllNeeded(t *testing.T) {
 		}
 		_, err = l.Grant(t.Context(), tx, credits.Grant{Account: account, Amount: 9, Key: "g"})
 		do(err)
+		_, err = l.Grant(t.Context(), tx, credits.Grant{Account: account, Amount: 1, Key: "g2"})
+		do(err)
 		for range 2 {
-			_, err = l.Deduct(t.Context(), tx, credits.Deduct{Account: account, Amount: 4, Key: "d"})
+			_, err = l.Deduct(t.Context(), tx, credits.Deduct{Account: account, Amount: 10, Key: "d"})
 			do(err)
 		}
-		_, err = l.Refund(t.Context(), tx, credits.Refund{Account: account, Entry: 2, Key: "r"})
+		if _, err = l.Deduct(t.Context(), tx, credits.Deduct{Account: account, Amount: 10, Key: "short"}); !errors.Is(err, credits.ErrInsufficient) {
+			do(err)
+		}
+		_, err = l.Refund(t.Context(), tx, credits.Refund{Account: account, Entry: 3, Key: "r"})
 		do(err)
 		held, err := l.Hold(t.Context(), tx, credits.Hold{Account: account, Amount: 4})
 		do(err)

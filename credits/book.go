@@ -38,6 +38,7 @@ type book struct {
 // accountRow is what the lock of an account says of it.
 type accountRow struct {
 	version                    int64 // grows with every change
+	replays                    int64 // of its keys, by how many commits
 	booked, held, debt, number int64
 	enteredAt                  time.Time // of the newest entry
 	nextAt                     time.Time // nothing is due before; zero: nothing at all
@@ -103,6 +104,9 @@ func (b *book) move(g *grantRow, amount, held int64) {
 	g.moved += amount
 	g.set += held
 	b.row.held += held
+	if amount > 0 && !g.expired(b.now) {
+		b.due(g.ExpiresAt)
+	}
 	if g.Operations == "" && g.inEffect(b.now) {
 		b.free += g.free() - before
 	}
@@ -112,6 +116,9 @@ func (b *book) move(g *grantRow, amount, held int64) {
 func (b *book) enter(line entryRow, parts []part, at time.Time) *entryRow {
 	line.Account, line.Unit, line.Number = b.account, b.ledger.cfg.Unit, b.row.number+1
 	line.At = latest(at, b.row.enteredAt)
+	if len(parts) == 1 && parts[0].grant != nil {
+		line.Grant = parts[0].grant.ID // as most have one, they need no row of their own
+	}
 	for i, p := range parts {
 		s := splitRow{Account: line.Account, Unit: line.Unit, Number: line.Number, Position: int64(i + 1), Amount: p.amount}
 		if p.grant == nil {
@@ -121,7 +128,9 @@ func (b *book) enter(line entryRow, parts []part, at time.Time) *entryRow {
 			b.move(p.grant, p.amount, 0)
 		}
 		line.Amount += p.amount
-		b.splits = append(b.splits, s)
+		if line.Grant == "" {
+			b.splits = append(b.splits, s)
+		}
 	}
 	b.row.number = line.Number
 	b.row.booked += line.Amount
@@ -130,6 +139,9 @@ func (b *book) enter(line entryRow, parts []part, at time.Time) *entryRow {
 	b.lines = append(b.lines, &line)
 	return &line
 }
+
+// line is the entry of that number that is to be written.
+func (b *book) line(number int64) *entryRow { return b.lines[number-b.was.number-1] }
 
 // due says that something happens by itself at the time, which is zero where nothing
 // does.
@@ -145,7 +157,7 @@ func (b *book) changed() bool {
 		return true
 	}
 	for _, k := range b.keys {
-		if k.made || k.replayed {
+		if k.made {
 			return true
 		}
 	}

@@ -56,6 +56,6 @@
 // PostgreSQL privileges do, when the role that serves is not the one that migrates
 // and has no more than it needs:
 //
-//	GRANT SELECT, INSERT ON credits_entries, credits_splits, tenancy_events, tenancy_deliveries, tenancy_audit TO app;
-//	GRANT SELECT, INSERT, UPDATE ON credits_accounts, credits_grants, credits_keys, credits_holds TO app;
+//	GRANT SELECT, INSERT ON credits_entries, credits_splits, credits_keys, tenancy_events, tenancy_deliveries, tenancy_audit TO app;
+//	GRANT SELECT, INSERT, UPDATE ON credits_accounts, credits_grants, credits_holds TO app;
 package credits

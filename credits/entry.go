@@ -57,6 +57,10 @@ type Entry struct {
 	Replayed bool `json:"-"`
 }
 
+// parts is the FROM of what entries put into grants and took from them, wherever that is.
+const parts = `(SELECT account_id, unit, number, position, grant_id, amount FROM credits_splits
+	UNION ALL SELECT account_id, unit, number, 1, grant_id, amount FROM credits_entries WHERE grant_id <> '')`
+
 // splitRow is what an entry puts into a grant or, below zero, takes from it. Without a
 // grant it is what the entry repays of a debt or, below zero, adds to it.
 type splitRow struct {
@@ -89,6 +93,8 @@ type entryRow struct {
 	At        time.Time         `bun:"at"`
 	Basis     string            `bun:"basis"`
 	Hold      string            `bun:"hold_id"`
+	Grant     string            `bun:"grant_id"` // of its only split, if it has one only
+	Hash      string            `bun:"hash"`     // of the request that had the key
 }
 
 const entryColumns = `e.account_id, e.unit, e.number, e.kind, e.amount, e.balance, e.spendable, COALESCE(e.refund_of, 0), e.key,

@@ -50,18 +50,17 @@ func flushGrants(ctx context.Context, db bun.IDB, books []*book) error {
 
 // writing is the part of flush that most postings need.
 type writing struct {
-	entries, splits, grants, keys, replays, accounts *sheet
+	entries, splits, grants, keys, accounts *sheet
 }
 
 func gather(db bun.IDB, books []*book) writing {
 	text, num, at := "text", "bigint", "timestamptz"
 	w := writing{
-		entries:  newSheet(db, text, text, num, text, num, num, num, num, text, text, text, text, text, at, text, text),
+		entries:  newSheet(db, text, text, num, text, num, num, num, num, text, text, text, text, text, at, text, text, text, text),
 		splits:   newSheet(db, text, text, num, num, text, num),
 		grants:   newLookup(db, text, text, num, num),
 		keys:     newSheet(db, text, text, text, text, text, num, num, num, text, at),
-		replays:  newLookup(db, text, text),
-		accounts: newLookup(db, text, text, num, num, num, num, num, at, at),
+		accounts: newLookup(db, text, text, num, num, num, num, num, num, at, at),
 	}
 	for _, b := range books {
 		for _, e := range b.lines {
@@ -76,7 +75,9 @@ func gather(db bun.IDB, books []*book) writing {
 			}
 		}
 		for _, k := range b.keys {
-			w.key(k)
+			if k.made && k.line == nil {
+				w.key(k)
+			}
 		}
 		if b.changed() {
 			w.account(b)
@@ -103,6 +104,8 @@ func (w writing) entry(e *entryRow) {
 	s.time(e.At)
 	s.text(e.Basis)
 	s.text(e.Hold)
+	s.text(e.Grant)
+	s.text(e.Hash)
 }
 
 func (w writing) split(p splitRow) {
@@ -124,13 +127,6 @@ func (w writing) grant(g *grantRow) {
 }
 
 func (w writing) key(k *keyRow) {
-	if k.replayed {
-		w.replays.text(string(k.Account))
-		w.replays.text(k.Key)
-	}
-	if !k.made {
-		return
-	}
 	s := w.keys
 	s.text(string(k.Account))
 	s.text(k.Key)
@@ -149,6 +145,7 @@ func (w writing) account(b *book) {
 	s.text(string(b.account))
 	s.text(b.ledger.cfg.Unit)
 	s.int(b.was.version)
+	s.int(b.row.replays - b.was.replays)
 	s.int(b.row.booked - b.was.booked)
 	s.int(b.row.held - b.was.held)
 	s.int(b.row.debt - b.was.debt)
@@ -161,62 +158,58 @@ func (w writing) account(b *book) {
 // range from nothing to its amount.
 const (
 	insertEntries = `INSERT INTO credits_entries (account_id, unit, number, kind, amount, balance, spendable, refund_of, key,
-		operation, note, actor_kind, actor_id, at, basis, hold_id) ?`
+		operation, note, actor_kind, actor_id, at, basis, hold_id, grant_id, hash) ?`
 	insertSplits = `INSERT INTO credits_splits (account_id, unit, number, position, grant_id, amount) ?`
 	insertKeys   = `INSERT INTO credits_keys (account_id, key, hash, unit, outcome, number, need, have, hold_id, created_at) ?`
-	moveGrants   = `UPDATE credits_grants SET remaining = credits_grants.remaining + d.moved, held = credits_grants.held + d.held
+	moveGrants   = `WITH d (account_id, grant_id, moved, held) AS (?)
+		UPDATE credits_grants SET remaining = credits_grants.remaining + d.moved, held = credits_grants.held + d.held
 		FROM d WHERE credits_grants.account_id = d.account_id AND credits_grants.grant_id = d.grant_id
 		AND credits_grants.remaining + d.moved BETWEEN 0 AND credits_grants.amount`
-	moveAccounts = `UPDATE credits_accounts SET version = credits_accounts.version + 1, booked = credits_accounts.booked + d.booked, held = credits_accounts.held + d.held,
-		debt = credits_accounts.debt + d.debt, number = credits_accounts.number + d.number, entered_at = d.entered_at, next_at = d.next_at
-		FROM d WHERE credits_accounts.account_id = d.account_id AND credits_accounts.unit = d.unit`
-	countReplays = `UPDATE credits_keys SET replays = credits_keys.replays + 1
-		FROM d WHERE credits_keys.account_id = d.account_id AND credits_keys.key = d.key`
+	moveAccounts = `WITH a (account_id, unit, version, replays, booked, held, debt, number, entered_at, next_at) AS (?)
+		UPDATE credits_accounts SET version = credits_accounts.version + 1, replays = credits_accounts.replays + a.replays,
+		booked = credits_accounts.booked + a.booked, held = credits_accounts.held + a.held, debt = credits_accounts.debt + a.debt,
+		number = credits_accounts.number + a.number, entered_at = a.entered_at, next_at = a.next_at
+		FROM a WHERE credits_accounts.account_id = a.account_id AND credits_accounts.unit = a.unit`
 
-	withGrants   = `WITH d (account_id, grant_id, moved, held) AS (?) `
-	withAccounts = `WITH d (account_id, unit, version, booked, held, debt, number, entered_at, next_at) AS (?) `
-	withReplays  = `WITH d (account_id, key) AS (?) `
-
-	// posting is all that a deduction writes, in one round trip.
+	// posting is what a deduction writes, in one round trip.
 	posting = `WITH d (account_id, grant_id, moved, held) AS (?),
-		a (account_id, unit, version, booked, held, debt, number, entered_at, next_at) AS (?),
-		entries AS (` + insertEntries + `), splits AS (` + insertSplits + `), keys AS (` + insertKeys + `),
-		accounts AS (UPDATE credits_accounts SET version = credits_accounts.version + 1, booked = credits_accounts.booked + a.booked, held = credits_accounts.held + a.held,
-			debt = credits_accounts.debt + a.debt, number = credits_accounts.number + a.number, entered_at = a.entered_at, next_at = a.next_at
+		a (account_id, unit, version, replays, booked, held, debt, number, entered_at, next_at) AS (?),
+		entries AS (` + insertEntries + `),
+		accounts AS (UPDATE credits_accounts SET version = credits_accounts.version + 1, replays = credits_accounts.replays + a.replays,
+			booked = credits_accounts.booked + a.booked, held = credits_accounts.held + a.held, debt = credits_accounts.debt + a.debt,
+			number = credits_accounts.number + a.number, entered_at = a.entered_at, next_at = a.next_at
 			FROM a WHERE credits_accounts.account_id = a.account_id AND credits_accounts.unit = a.unit)
-		` + moveGrants
+		UPDATE credits_grants SET remaining = credits_grants.remaining + d.moved, held = credits_grants.held + d.held
+		FROM d WHERE credits_grants.account_id = d.account_id AND credits_grants.grant_id = d.grant_id
+		AND credits_grants.remaining + d.moved BETWEEN 0 AND credits_grants.amount`
 )
 
 func (w writing) write(ctx context.Context, db bun.IDB) error {
-	if w.entries.arrays && w.entries.rows > 0 {
-		err := moved(w.grants.rows)(db.ExecContext(ctx, posting, w.grants, w.accounts, w.entries, w.splits, w.keys)) // sqltext: constant
-		if err != nil {
+	one := w.entries.arrays && w.entries.rows > 0
+	if one {
+		if err := moved(w.grants.rows)(db.ExecContext(ctx, posting, w.grants, w.accounts, w.entries)); err != nil { // sqltext: constant
 			return err
 		}
-	} else {
-		for _, s := range []struct {
-			sheet *sheet
-			query string
-			rows  int
-		}{
-			{w.entries, insertEntries, w.entries.rows},
-			{w.splits, insertSplits, w.splits.rows},
-			{w.grants, withGrants + moveGrants, w.grants.rows},
-			{w.accounts, withAccounts + moveAccounts, w.accounts.rows},
-			{w.keys, insertKeys, w.keys.rows},
-		} {
-			if s.rows == 0 {
-				continue
-			}
-			if err := moved(s.rows)(db.ExecContext(ctx, s.query, s.sheet)); err != nil { // sqltext: one of the constants above
-				return err
-			}
+	}
+	for _, s := range []struct {
+		sheet *sheet
+		query string
+		done  bool
+	}{
+		{w.entries, insertEntries, one},
+		{w.splits, insertSplits, false},
+		{w.grants, moveGrants, one},
+		{w.keys, insertKeys, false},
+		{w.accounts, moveAccounts, one},
+	} {
+		if s.done || s.sheet.rows == 0 {
+			continue
+		}
+		if err := moved(s.sheet.rows)(db.ExecContext(ctx, s.query, s.sheet)); err != nil { // sqltext: one of the constants above
+			return err
 		}
 	}
-	if w.replays.rows == 0 {
-		return nil
-	}
-	return moved(w.replays.rows)(db.ExecContext(ctx, withReplays+countReplays, w.replays)) // sqltext: constant
+	return nil
 }
 
 // moved is an error where a statement found fewer rows than there are to change.

@@ -123,7 +123,9 @@ type split struct {
 
 func splits(t testing.TB, db bun.IDB, account tenancy.AccountID, number int64) (out []split) {
 	t.Helper()
-	err := db.NewRaw(`SELECT g.number AS "grant", s.amount FROM credits_splits AS s
+	err := db.NewRaw(`SELECT g.number AS "grant", s.amount FROM (
+			SELECT account_id, unit, number, position, grant_id, amount FROM credits_splits
+			UNION ALL SELECT account_id, unit, number, 1, grant_id, amount FROM credits_entries WHERE grant_id <> '') AS s
 		JOIN credits_grants AS g ON g.account_id = s.account_id AND g.grant_id = s.grant_id
 		WHERE s.account_id = ? AND s.number = ? ORDER BY s.position`, account, number).Scan(t.Context(), &out)
 	if err != nil {

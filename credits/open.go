@@ -132,7 +132,9 @@ func (o *opening) readKeys(ctx context.Context) error {
 	}
 	rows, err := o.db.QueryContext(ctx, `WITH d (account_id, key) AS (?)
 		SELECT k.account_id, k.key, k.hash, k.unit, k.outcome, k.number, k.need, k.have, k.hold_id
-		FROM d JOIN credits_keys AS k ON k.account_id = d.account_id AND k.key = d.key`, wanted)
+		FROM d JOIN credits_keys AS k ON k.account_id = d.account_id AND k.key = d.key
+		UNION ALL SELECT e.account_id, e.key, e.hash, e.unit, ?, e.number, 0, 0, e.hold_id
+		FROM d JOIN credits_entries AS e ON e.account_id = d.account_id AND e.key = d.key AND e.key <> '' AND e.hash <> ''`, wanted, outcomeEntry)
 	return each(rows, err, func(scan func(...any) error) error {
 		k := &keyRow{}
 		var number sql.Null[int64]

@@ -165,7 +165,7 @@ func (b *book) owed(ctx context.Context, number int64) ([]share, error) {
 	var owed []share
 	// The entry's own splits come first: its number is lower. What a refund put into a
 	// grant that it made counts for that one's origin.
-	rows, err := b.db.QueryContext(ctx, `SELECT COALESCE(g.origin, s.grant_id), s.amount FROM credits_splits AS s
+	rows, err := b.db.QueryContext(ctx, `SELECT COALESCE(g.origin, s.grant_id), s.amount FROM `+parts+` AS s
 		LEFT JOIN credits_grants AS g ON g.account_id = s.account_id AND g.grant_id = s.grant_id AND g.number = s.number AND g.origin <> ''
 		WHERE s.account_id = ? AND s.unit = ? AND s.number IN (SELECT CAST(? AS BIGINT) UNION ALL
 			SELECT number FROM credits_entries WHERE account_id = ? AND unit = ? AND refund_of = ?)

@@ -17,8 +17,8 @@ const (
 	outcomeHold  = "hold"
 )
 
-// keyRow is what became of an idempotency key. It is kept for ever: a key that
-// expires is a second charge for a late retry.
+// keyRow is what became of an idempotency key that an entry does not have itself. It is
+// kept for ever: a key that expires is a second charge for a late retry.
 type keyRow struct {
 	bun.BaseModel `bun:"table:credits_keys,alias:k"`
 
@@ -34,9 +34,9 @@ type keyRow struct {
 	Hold      string            `bun:"hold_id"`
 	CreatedAt time.Time         `bun:"created_at"`
 
-	made     bool    // it is to be written
-	replayed bool    // it was asked for again
-	out      outcome // what it did
+	made bool      // it was not there before
+	line *entryRow // that has it, of one that was made
+	out  outcome   // what it did
 }
 
 func (b *book) know(k *keyRow) {
@@ -57,7 +57,7 @@ func (b *book) replay(ctx context.Context, k *keyRow, hash string) (outcome, err
 		out.entry.Replayed, out.hold.Replayed = out.refusal == nil, out.refusal == nil
 		return out, nil
 	}
-	k.replayed = true
+	b.row.replays++
 	switch k.Outcome {
 	case outcomeEntry:
 		entry := k.out.entry
@@ -126,6 +126,10 @@ func (b *book) remember(r request, out outcome) {
 		}
 	case k.Number == 0:
 		k.Outcome = outcomeHold
+	}
+	if k.Number != 0 {
+		k.line = b.line(k.Number)
+		k.line.Key, k.line.Hash = r.key, r.hash
 	}
 	b.know(k)
 }

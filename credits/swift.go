@@ -55,7 +55,7 @@ func (l *Ledger) swift(ctx context.Context, db *bun.DB, requests []request) (out
 	}
 	var ready []*book
 	for account, b := range books {
-		if b != nil && b.changed() {
+		if b != nil && b.plain() {
 			ready = append(ready, b)
 		} else {
 			delete(books, account)
@@ -91,6 +91,17 @@ func (l *Ledger) swift(ctx context.Context, db *bun.DB, requests []request) (out
 	return outs, done, nil
 }
 
+// plain reports that a book is changed by nothing but entries of one grant each, and
+// replays.
+func (b *book) plain() bool {
+	for _, k := range b.keys {
+		if k.made && k.line == nil {
+			return false
+		}
+	}
+	return len(b.splits) == 0 && b.changed()
+}
+
 // foresee looks the requests' keys up, if some have been repeated lately.
 func (l *Ledger) foresee(ctx context.Context, db *bun.DB, requests []request, books map[tenancy.AccountID]*book) error {
 	if l.looking.Load() <= 0 {
@@ -119,27 +130,25 @@ func (l *Ledger) foresee(ctx context.Context, db *bun.DB, requests []request, bo
 
 // swiftly is the statement. Rows are locked in no order, which is safe because it waits
 // for none; an account that has changed or is locked is not among ok, and nothing of it
-// is written.
-const swiftly = `WITH a (account_id, unit, version, booked, held, debt, number, entered_at, next_at) AS (?),
-	d (account_id, grant_id, moved, held) AS (?), e (account_id, unit, number, kind, amount, balance, spendable, refund_of, key,
-		operation, note, actor_kind, actor_id, at, basis, hold_id) AS (?),
-	s (account_id, unit, number, position, grant_id, amount) AS (?),
-	k (account_id, key, hash, unit, outcome, number, need, have, hold_id, created_at) AS (?), r (account_id, key) AS (?),
-	free AS (SELECT c.account_id, c.unit FROM credits_accounts AS c JOIN a ON c.account_id = a.account_id AND c.unit = a.unit AND c.version = a.version
-		FOR UPDATE OF c SKIP LOCKED),
-	ok AS (UPDATE credits_accounts SET version = credits_accounts.version + 1, booked = credits_accounts.booked + a.booked,
-		held = credits_accounts.held + a.held, debt = credits_accounts.debt + a.debt, number = credits_accounts.number + a.number,
-		entered_at = a.entered_at, next_at = a.next_at FROM a JOIN free ON free.account_id = a.account_id
+// is written. What is read of keys may be older than the lock, but then the version is
+// another one.
+const swiftly = `WITH a (account_id, unit, version, replays, booked, held, debt, number, entered_at, next_at) AS (?),
+	d (account_id, grant_id, moved, held) AS (?),
+	e (account_id, unit, number, kind, amount, balance, spendable, refund_of, key,
+		operation, note, actor_kind, actor_id, at, basis, hold_id, grant_id, hash) AS (?),
+	used AS (SELECT e.account_id FROM e CROSS JOIN LATERAL (SELECT 1 FROM credits_keys AS k
+		WHERE k.account_id = e.account_id AND k.key = e.key LIMIT 1) AS k WHERE e.key <> ''),
+	free AS (SELECT c.account_id FROM a JOIN credits_accounts AS c ON c.account_id = a.account_id AND c.unit = a.unit AND c.version = a.version
+		WHERE c.account_id NOT IN (SELECT used.account_id FROM used) FOR UPDATE OF c SKIP LOCKED),
+	ok AS (UPDATE credits_accounts SET version = credits_accounts.version + 1, replays = credits_accounts.replays + a.replays,
+		booked = credits_accounts.booked + a.booked, held = credits_accounts.held + a.held, debt = credits_accounts.debt + a.debt,
+		number = credits_accounts.number + a.number, entered_at = a.entered_at, next_at = a.next_at
+		FROM a JOIN free ON free.account_id = a.account_id
 		WHERE credits_accounts.account_id = a.account_id AND credits_accounts.unit = a.unit AND credits_accounts.version = a.version
 		RETURNING credits_accounts.account_id),
 	entries AS (INSERT INTO credits_entries (account_id, unit, number, kind, amount, balance, spendable, refund_of, key,
-		operation, note, actor_kind, actor_id, at, basis, hold_id) SELECT e.* FROM e JOIN ok ON ok.account_id = e.account_id),
-	splits AS (INSERT INTO credits_splits (account_id, unit, number, position, grant_id, amount)
-		SELECT s.* FROM s JOIN ok ON ok.account_id = s.account_id),
-	keys AS (INSERT INTO credits_keys (account_id, key, hash, unit, outcome, number, need, have, hold_id, created_at)
-		SELECT k.* FROM k JOIN ok ON ok.account_id = k.account_id),
-	replays AS (UPDATE credits_keys SET replays = credits_keys.replays + 1 FROM r JOIN ok ON ok.account_id = r.account_id
-		WHERE credits_keys.account_id = r.account_id AND credits_keys.key = r.key),
+		operation, note, actor_kind, actor_id, at, basis, hold_id, grant_id, hash)
+		SELECT e.* FROM e JOIN ok ON ok.account_id = e.account_id),
 	grants AS (UPDATE credits_grants SET remaining = credits_grants.remaining + d.moved, held = credits_grants.held + d.held
 		FROM d JOIN ok ON ok.account_id = d.account_id
 		WHERE credits_grants.account_id = d.account_id AND credits_grants.grant_id = d.grant_id)
@@ -151,7 +160,7 @@ func (w writing) swift(ctx context.Context, db *bun.DB) (map[tenancy.AccountID]b
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), swiftWithin)
 	defer cancel()
 	written := map[tenancy.AccountID]bool{}
-	rows, err := db.QueryContext(ctx, swiftly, w.accounts, w.grants, w.entries, w.splits, w.keys, w.replays)
+	rows, err := db.QueryContext(ctx, swiftly, w.accounts, w.grants, w.entries)
 	err = each(rows, err, func(scan func(...any) error) error {
 		var account tenancy.AccountID
 		err := scan(&account)

@@ -105,7 +105,7 @@ func (v *verification) entries(ctx context.Context, db bun.IDB) error {
 	for {
 		var page []line
 		err := db.NewRaw(`SELECT e.number, e.amount, e.balance, CAST(COALESCE((
-				SELECT SUM(s.amount) FROM credits_splits AS s
+				SELECT SUM(s.amount) FROM `+parts+` AS s
 				WHERE s.account_id = e.account_id AND s.unit = e.unit AND s.number = e.number), 0) AS BIGINT) AS split
 			FROM credits_entries AS e WHERE e.account_id = ? AND e.unit = ? AND e.number > ?
 			ORDER BY e.number LIMIT 1000`, v.account, v.unit, v.count).Scan(ctx, &page)
@@ -140,11 +140,11 @@ func (v *verification) grants(ctx context.Context, db bun.IDB) error {
 	for after := ""; ; {
 		var page []line
 		err := db.NewRaw(`SELECT g.grant_id AS id, g.amount, g.remaining, g.held, COALESCE((
-				SELECT s.amount FROM credits_splits AS s
+				SELECT s.amount FROM `+parts+` AS s
 				WHERE s.account_id = g.account_id AND s.unit = g.unit AND s.number = g.number AND s.grant_id = g.grant_id
 				ORDER BY s.position LIMIT 1), 0) AS given, COALESCE(t.total, 0) AS split
 			FROM credits_grants AS g LEFT JOIN (
-				SELECT grant_id, CAST(SUM(amount) AS BIGINT) AS total FROM credits_splits
+				SELECT grant_id, CAST(SUM(amount) AS BIGINT) AS total FROM `+parts+` AS p
 				WHERE account_id = ? AND unit = ? GROUP BY grant_id) AS t ON t.grant_id = g.grant_id
 			WHERE g.account_id = ? AND g.unit = ? AND g.grant_id > ?
 			ORDER BY g.grant_id LIMIT 1000`, v.account, v.unit, v.account, v.unit, after).Scan(ctx, &page)
@@ -193,7 +193,7 @@ func (v *verification) sums(ctx context.Context, db bun.IDB) error {
 	var owed, lost int64
 	err = db.NewRaw(`SELECT CAST(COALESCE(SUM(CASE WHEN s.grant_id = '' THEN -s.amount ELSE 0 END), 0) AS BIGINT),
 			CAST(COALESCE(SUM(CASE WHEN s.grant_id <> '' AND g.grant_id IS NULL THEN 1 ELSE 0 END), 0) AS BIGINT)
-		FROM credits_splits AS s
+		FROM `+parts+` AS s
 		LEFT JOIN credits_grants AS g ON g.account_id = s.account_id AND g.grant_id = s.grant_id AND g.unit = s.unit
 		WHERE s.account_id = ? AND s.unit = ?`, v.account, v.unit).Scan(ctx, &owed, &lost)
 	if err != nil {
@@ -234,10 +234,10 @@ func (v *verification) refunds(ctx context.Context, db bun.IDB) error {
 			SELECT e.refund_of, COALESCE(CASE g.origin WHEN ? THEN '' ELSE g.origin END, s.grant_id) AS origin,
 				CAST(SUM(s.amount) AS BIGINT) AS given
 			FROM credits_entries AS e
-			JOIN credits_splits AS s ON s.account_id = e.account_id AND s.unit = e.unit AND s.number = e.number
+			JOIN `+parts+` AS s ON s.account_id = e.account_id AND s.unit = e.unit AND s.number = e.number
 			LEFT JOIN credits_grants AS g ON g.account_id = s.account_id AND g.grant_id = s.grant_id AND g.number = s.number AND g.origin <> ''
 			WHERE e.account_id = ? AND e.unit = ? AND e.refund_of IS NOT NULL GROUP BY 1, 2) AS r
-		LEFT JOIN (SELECT number, grant_id, CAST(SUM(amount) AS BIGINT) AS taken FROM credits_splits
+		LEFT JOIN (SELECT number, grant_id, CAST(SUM(amount) AS BIGINT) AS taken FROM `+parts+` AS p
 			WHERE account_id = ? AND unit = ? GROUP BY number, grant_id) AS d ON d.number = r.refund_of AND d.grant_id = r.origin
 		WHERE r.given > COALESCE(-d.taken, 0) ORDER BY 1, 2`, inDebt, v.account, v.unit, v.account, v.unit).Scan(ctx, &over)
 	for _, o := range over {
@@ -264,7 +264,7 @@ func (v *verification) keys(ctx context.Context, db bun.IDB) error {
 	err = db.NewRaw(`SELECT e.number FROM credits_entries AS e
 		LEFT JOIN credits_keys AS k ON k.account_id = e.account_id AND k.key = e.key AND k.unit = e.unit
 			AND k.outcome = ? AND k.number = e.number
-		WHERE e.account_id = ? AND e.unit = ? AND e.key <> '' AND k.key IS NULL
+		WHERE e.account_id = ? AND e.unit = ? AND e.key <> '' AND e.hash = '' AND k.key IS NULL
 		ORDER BY e.number`, outcomeEntry, v.account, v.unit).Scan(ctx, &forgotten)
 	for _, n := range forgotten {
 		v.finding("every entry's key is remembered", "entry %d", n)

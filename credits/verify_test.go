@@ -58,6 +58,9 @@ func TestVerify_FindsEachKindOfDamage(t *testing.T) {
 		g1 = "(SELECT grant_id FROM credits_grants WHERE account_id = 'acc_1' AND number = 1)"
 		g2 = "(SELECT grant_id FROM credits_grants WHERE account_id = 'acc_1' AND number = 2)"
 	)
+	// As the program before version 2 kept the key of an entry.
+	const older = `INSERT INTO credits_keys (account_id, key, hash, unit, outcome, number, created_at)
+		SELECT account_id, key, hash, unit, 'entry', number, at FROM credits_entries WHERE account_id = 'acc_1' AND key = 'd'`
 	cases := map[string]struct {
 		damage []string
 		want   []string // all rules that are broken, with their detail
@@ -77,22 +80,25 @@ func TestVerify_FindsEachKindOfDamage(t *testing.T) {
 			[]string{"each balance is the one before plus the amount: entry 3 says 6, the sum is 5"},
 		},
 		"a gap": {
-			[]string{"UPDATE credits_entries SET number = 6 WHERE account_id = 'acc_1' AND number = 5", "UPDATE credits_splits SET number = 6 WHERE account_id = 'acc_1' AND number = 5"},
+			[]string{"UPDATE credits_entries SET number = 6 WHERE account_id = 'acc_1' AND number = 5"},
 			[]string{"entries are numbered without gaps: entry 6 where 5 belongs", "the account counts its entries: it says 5, the last entry is 6"},
 		},
 		"an entry that is gone": {
 			[]string{"DELETE FROM credits_entries WHERE account_id = 'acc_1' AND number = 5"},
-			[]string{"balance = sum of entries: the balance is 6, the sum 7", "the account counts its entries: it says 5, the last entry is 4"},
+			[]string{
+				"balance = sum of entries: the balance is 6, the sum 7", "the account counts its entries: it says 5, the last entry is 4",
+				"what remains in a grant is the sum of its splits: G2 has 6, its splits 7",
+			},
 		},
 		"a split": {
-			[]string{"UPDATE credits_splits SET amount = -2 WHERE account_id = 'acc_1' AND number = 5"},
+			[]string{"UPDATE credits_splits SET amount = -6 WHERE account_id = 'acc_1' AND number = 3 AND grant_id = " + g2},
 			[]string{
-				"an entry is the sum of its splits: entry 5 is -1, its splits -2",
+				"an entry is the sum of its splits: entry 3 is -15, its splits -16",
 				"what remains in a grant is the sum of its splits: G2 has 6, its splits 5",
 			},
 		},
 		"a split of another grant": {
-			[]string{"UPDATE credits_splits SET grant_id = " + g1 + " WHERE account_id = 'acc_1' AND number = 5"},
+			[]string{"UPDATE credits_entries SET grant_id = " + g1 + " WHERE account_id = 'acc_1' AND number = 5"},
 			[]string{
 				"what remains in a grant is the sum of its splits: G1 has 0, its splits -1",
 				"what remains in a grant is the sum of its splits: G2 has 6, its splits 7",
@@ -157,7 +163,7 @@ func TestVerify_FindsEachKindOfDamage(t *testing.T) {
 		},
 		"a refund to another grant": {
 			[]string{
-				"UPDATE credits_splits SET grant_id = " + g1 + " WHERE account_id = 'acc_1' AND number = 4",
+				"UPDATE credits_entries SET grant_id = " + g1 + " WHERE account_id = 'acc_1' AND number = 4",
 				"UPDATE credits_splits SET amount = -1 WHERE account_id = 'acc_1' AND number = 3 AND grant_id = " + g1,
 				"UPDATE credits_splits SET amount = -14 WHERE account_id = 'acc_1' AND number = 3 AND grant_id = " + g2,
 				"UPDATE credits_grants SET remaining = CASE number WHEN 1 THEN 11 ELSE -5 END WHERE account_id = 'acc_1'",
@@ -169,11 +175,11 @@ func TestVerify_FindsEachKindOfDamage(t *testing.T) {
 			},
 		},
 		"a key that lost its entry": {
-			[]string{"UPDATE credits_keys SET number = 77 WHERE account_id = 'acc_1' AND key = 'd'"},
+			[]string{older, "UPDATE credits_entries SET hash = '' WHERE account_id = 'acc_1' AND key = 'd'", "UPDATE credits_keys SET number = 77 WHERE account_id = 'acc_1' AND key = 'd'"},
 			[]string{`every entry's key is remembered: entry 3`, `every key's entry exists: key "d"`},
 		},
 		"an entry that lost its key": {
-			[]string{"DELETE FROM credits_keys WHERE account_id = 'acc_1' AND key = 'd'"},
+			[]string{older, "UPDATE credits_entries SET hash = '' WHERE account_id = 'acc_1' AND key = 'd'", "DELETE FROM credits_keys WHERE account_id = 'acc_1' AND key = 'd'"},
 			[]string{"every entry's key is remembered: entry 3"},
 		},
 	}

@@ -10,6 +10,7 @@ ALTER TABLE credits_splits DROP CONSTRAINT credits_splits_account_id_grant_id_fk
 -- something is due by itself: a grant ends, a hold does.
 ALTER TABLE credits_accounts
     ADD COLUMN version BIGINT NOT NULL DEFAULT 0,
+    ADD COLUMN replays BIGINT NOT NULL DEFAULT 0,
     ADD COLUMN entered_at TIMESTAMPTZ,
     ADD COLUMN next_at TIMESTAMPTZ;
 
@@ -40,6 +41,15 @@ ALTER TABLE credits_accounts SET (fillfactor = 50);
 ALTER TABLE credits_entries
     ADD COLUMN basis TEXT NOT NULL DEFAULT '',
     ADD COLUMN hold_id TEXT NOT NULL DEFAULT '';
+
+-- An entry has its key, with the digest of what was asked for, and its grant, if it is
+-- of one only; so most of what happens is one row. credits_keys keeps what was refused,
+-- and what has no entry.
+ALTER TABLE credits_entries
+    ADD COLUMN grant_id TEXT NOT NULL DEFAULT '',
+    ADD COLUMN hash TEXT NOT NULL DEFAULT '';
+
+CREATE UNIQUE INDEX credits_entries_keys ON credits_entries (account_id, key) WHERE key <> '';
 
 ALTER TABLE credits_keys ADD COLUMN hold_id TEXT NOT NULL DEFAULT '';
 

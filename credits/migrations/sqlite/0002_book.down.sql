@@ -2,6 +2,19 @@
 -- program before this version needs none.
 ALTER TABLE credits_keys DROP COLUMN hold_id;
 
+-- What is in an entry goes back to where the program before this version looks for it.
+INSERT INTO credits_splits (account_id, unit, number, position, grant_id, amount)
+SELECT account_id, unit, number, 1, grant_id, amount FROM credits_entries WHERE grant_id <> '';
+
+INSERT INTO credits_keys (account_id, key, hash, unit, outcome, number, created_at)
+SELECT account_id, key, hash, unit, 'entry', number, at FROM credits_entries WHERE hash <> '';
+
+DROP INDEX credits_entries_keys;
+
+ALTER TABLE credits_entries DROP COLUMN grant_id;
+
+ALTER TABLE credits_entries DROP COLUMN hash;
+
 ALTER TABLE credits_entries DROP COLUMN basis;
 
 ALTER TABLE credits_entries DROP COLUMN hold_id;
@@ -21,6 +34,8 @@ ALTER TABLE credits_grants DROP COLUMN origin;
 DROP INDEX credits_accounts_due;
 
 ALTER TABLE credits_accounts DROP COLUMN version;
+
+ALTER TABLE credits_accounts DROP COLUMN replays;
 
 ALTER TABLE credits_accounts DROP COLUMN entered_at;
 

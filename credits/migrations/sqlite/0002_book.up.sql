@@ -38,6 +38,8 @@ BEGIN SELECT RAISE(ABORT, 'credits_splits is append-only'); END;
 -- something is due by itself: a grant ends, a hold does.
 ALTER TABLE credits_accounts ADD COLUMN version BIGINT NOT NULL DEFAULT 0;
 
+ALTER TABLE credits_accounts ADD COLUMN replays BIGINT NOT NULL DEFAULT 0;
+
 ALTER TABLE credits_accounts ADD COLUMN entered_at TIMESTAMP;
 
 ALTER TABLE credits_accounts ADD COLUMN next_at TIMESTAMP;
@@ -63,6 +65,15 @@ CREATE INDEX credits_grants_live ON credits_grants (account_id, unit) WHERE fill
 ALTER TABLE credits_entries ADD COLUMN basis TEXT NOT NULL DEFAULT '';
 
 ALTER TABLE credits_entries ADD COLUMN hold_id TEXT NOT NULL DEFAULT '';
+
+-- An entry has its key, with the digest of what was asked for, and its grant, if it is
+-- of one only; so most of what happens is one row. credits_keys keeps what was refused,
+-- and what has no entry.
+ALTER TABLE credits_entries ADD COLUMN grant_id TEXT NOT NULL DEFAULT '';
+
+ALTER TABLE credits_entries ADD COLUMN hash TEXT NOT NULL DEFAULT '';
+
+CREATE UNIQUE INDEX credits_entries_keys ON credits_entries (account_id, key) WHERE key <> '';
 
 ALTER TABLE credits_keys ADD COLUMN hold_id TEXT NOT NULL DEFAULT '';
 
