@@ -13,7 +13,12 @@ import (
 	"github.com/quitrent/quitrent/internal/dbtest"
 )
 
-func TestMain(m *testing.M) { dbtest.Main(m, nil) }
+func TestMain(m *testing.M) {
+	if isServer() {
+		return
+	}
+	dbtest.Main(m, nil)
+}
 
 func tiny() (*bench, *bytes.Buffer) {
 	var out bytes.Buffer
@@ -33,6 +38,13 @@ func TestTenancy_EveryFigureGivesTheRowsOfTheBaseline(t *testing.T) {
 			t.Errorf("%d figures instead of %d:\n%s", n, want[name], out)
 		}
 	})
+}
+
+func TestGuard_TheWholeServerGivesEachCallerItsPage(t *testing.T) {
+	b, out := tiny()
+	if err := whole(t.Context(), b); err != nil || strings.Count(out.String(), "\n") != 1 {
+		t.Error(err, out)
+	}
 }
 
 // steps is a side that gives the number of the call, but for one.

@@ -38,6 +38,9 @@ var areas = []area{
 }
 
 func main() {
+	if isServer() {
+		return
+	}
 	profile := flag.String("profile", "", "write a profile of the CPU to this `file`")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
