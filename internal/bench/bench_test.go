@@ -185,3 +185,10 @@ func TestDecided_WantsMostRatiosOnOneSideOfTheBar(t *testing.T) {
 		}
 	}
 }
+
+func TestGuard_NoMoreKeysAreRememberedThanMay(t *testing.T) {
+	b, out := tiny()
+	if err := remembered(t.Context(), b); err != nil || strings.Count(out.String(), "\n") != 1 {
+		t.Error(err, out)
+	}
+}
