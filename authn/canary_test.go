@@ -81,6 +81,17 @@ func TestSecrets_ShowNowhere(t *testing.T) {
 				spill(&out, h.passwords.Set(t.Context(), h.db, set))
 			}
 		}
+		for from, to := range map[string]string{"CANARYpass wrong": "CANARYpass new", goodPassword: "CANARYCANARY", "CANARYpassword": "CANARYpass newer"} {
+			change := authn.ChangePassword{User: r.User.ID, Current: from, Password: to}
+			for _, v := range []any{change, &change, struct{ C authn.ChangePassword }{change}} {
+				spill(&out, v)
+			}
+			_, err := h.passwords.Change(t.Context(), h.db, change)
+			spill(&out, err)
+			change.User = "usr_none"
+			_, err = h.passwords.Change(t.Context(), h.db, change)
+			spill(&out, err)
+		}
 		in := authn.SignIn{Email: goodPassword, Password: goodPassword} // typed into the wrong field
 		for _, v := range []any{in, &in, struct{ S authn.SignIn }{in}} {
 			spill(&out, v)
@@ -126,7 +137,7 @@ func TestSecrets_ShowNowhere(t *testing.T) {
 				}
 			}
 		}
-		for _, said := range []string{`"v":"pepper canary"`, `"v":"API key ` + string(issued.Key.ID) + `"`, `"v":"bearer credential"`, `"v":"credential"`, `"v":"password of usr_none"`} {
+		for _, said := range []string{`"v":"pepper canary"`, `"v":"API key ` + string(issued.Key.ID) + `"`, `"v":"bearer credential"`, `"v":"credential"`, `"v":"password of usr_none"`, `"v":"change of the password of ` + string(r.User.ID) + `"`} {
 			if !bytes.Contains(out.Bytes(), []byte(said)) {
 				t.Errorf("what may show does not: %s", said)
 			}
