@@ -139,6 +139,24 @@ func TestHandler_APasswordIsChangedByItsPersonAlone(t *testing.T) {
 	}, authn.Migrate)
 }
 
+// Whoever closes the page keeps nobody from learning of the change.
+func TestHandler_AMailDoesNotEndWithTheRequest(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
+		ctx, leave := context.WithCancel(t.Context())
+		told := 0
+		h := newHouse(t, db, sessions.Config{Notify: func(ctx context.Context, _ sessions.Message) error {
+			leave()
+			told++
+			return ctx.Err()
+		}})
+		server, _ := h.withPasswords(t)
+		w := serve(server, request("PUT", "/session/password", newPassword, with(h.start(t, h.ada.User.ID).Token)...).WithContext(ctx))
+		if w.Code != 200 || told != 1 || !strings.Contains(w.Body.String(), `"notified":true`) {
+			t.Errorf("%d %s, told %d times", w.Code, w.Body, told)
+		}
+	}, authn.Migrate)
+}
+
 // Passwords cannot be tried in a page that somebody has left open, nor by the way of
 // another address.
 func TestHandler_ChangingThePasswordIsCountedLikeSigningIn(t *testing.T) {
