@@ -94,6 +94,6 @@
 // needs DELETE on authn_sessions for Run. The table is one of package authn, whose
 // Migrate makes it.
 //
-// How often a password is tried is not bounded here: SignIn of authn.Passwords, and a
-// limiter in front, do that.
+// How often a password is tried is not bounded here: SignIn and Change of
+// authn.Passwords, and a limiter in front, do that.
 package sessions
