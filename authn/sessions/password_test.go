@@ -178,17 +178,16 @@ func TestHandler_ChangingThePasswordIsCountedLikeSigningIn(t *testing.T) {
 	})
 }
 
-// Of two at once with one cookie one counts, and a session that is revoked while its
-// person types changes nothing.
+// Of two at once with one cookie one counts: a token that is old by then changes nothing.
 func TestHandler_ASessionThatEndsMeanwhileChangesNoPassword(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
-		server, passwords := h.withPasswords(t)
+		_, passwords := h.withPasswords(t)
 		issued := h.start(t, h.ada.User.ID)
 		ends := &between{what: "FROM \"authn_passwords\"", do: func() {
 			_, err := h.sessions.Rotate(context.Background(), h.db, sessions.Rotate{Token: issued.Token})
 			wantErr(t, "rotate", err, nil)
 		}}
-		server = h.sessions.Handler(h.db.WithQueryHook(ends), passwords)
+		server := h.sessions.Handler(h.db.WithQueryHook(ends), passwords)
 		status, answer := (&page{server: server, token: issued.Token}).call(t, "PUT", "/session/password", newPassword)
 		wantCode(t, "a token that is replaced meanwhile", status, answer, 401, "invalid_credential")
 		wantErr(t, "the password", h.signsIn(t, passwords, goodPassword), nil)

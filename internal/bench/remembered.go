@@ -111,7 +111,7 @@ func (m *many) fill(ctx context.Context, n int) error {
 			text := "qr_live_" + id + "abcdefghijklmnopqrstuvwxyz0123"
 			mac.Reset()
 			_, _ = io.WriteString(mac, text)
-			if _, err := secret.ExecContext(ctx, id, base64.RawStdEncoding.EncodeToString(mac.Sum(nil))); err != nil {
+			if _, err := secret.ExecContext(ctx, id, base64.RawStdEncoding.EncodeToString(mac.Sum(nil))); err != nil { // sqltext: that is prepared, and this its first value
 				return err
 			}
 			m.texts = append(m.texts, text+checksum(text))
