@@ -96,6 +96,9 @@ func TestSecrets_NoTableHoldsOneAfterEveryVerb(t *testing.T) {
 		for _, password := range []string{refused, second} {
 			say(h.passwords.Set(t.Context(), h.db, authn.SetPassword{User: made.User.ID, Actor: ada, Reason: "a change", Password: password}))
 		}
+		for _, c := range [][2]string{{"CANARY wrong one", first}, {second, "CANARY"}, {second, first}, {first, second}} {
+			say(h.passwords.Change(t.Context(), h.db, authn.ChangePassword{User: made.User.ID, Current: c[0], Password: c[1]}))
+		}
 		_, err := h.passwords.Register(t.Context(), h.db, tenancy.Register{Name: "Bob", Email: "bob@example.com"}, second)
 		say(err)
 

@@ -9,8 +9,9 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"log/slog"
-	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -81,6 +82,17 @@ func TestSecrets_ShowNowhere(t *testing.T) {
 				spill(&out, h.passwords.Set(t.Context(), h.db, set))
 			}
 		}
+		for from, to := range map[string]string{"CANARYpass wrong": "CANARYpass new", goodPassword: "CANARYCANARY", "CANARYpassword": "CANARYpass newer"} {
+			change := authn.ChangePassword{User: r.User.ID, Current: from, Password: to}
+			for _, v := range []any{change, &change, struct{ C authn.ChangePassword }{change}} {
+				spill(&out, v)
+			}
+			_, err := h.passwords.Change(t.Context(), h.db, change)
+			spill(&out, err)
+			change.User = "usr_none"
+			_, err = h.passwords.Change(t.Context(), h.db, change)
+			spill(&out, err)
+		}
 		in := authn.SignIn{Email: goodPassword, Password: goodPassword} // typed into the wrong field
 		for _, v := range []any{in, &in, struct{ S authn.SignIn }{in}} {
 			spill(&out, v)
@@ -126,7 +138,7 @@ func TestSecrets_ShowNowhere(t *testing.T) {
 				}
 			}
 		}
-		for _, said := range []string{`"v":"pepper canary"`, `"v":"API key ` + string(issued.Key.ID) + `"`, `"v":"bearer credential"`, `"v":"credential"`, `"v":"password of usr_none"`} {
+		for _, said := range []string{`"v":"pepper canary"`, `"v":"API key ` + string(issued.Key.ID) + `"`, `"v":"bearer credential"`, `"v":"credential"`, `"v":"password of usr_none"`, `"v":"change of the password of ` + string(r.User.ID) + `"`} {
 			if !bytes.Contains(out.Bytes(), []byte(said)) {
 				t.Errorf("what may show does not: %s", said)
 			}
@@ -176,23 +188,19 @@ func dump(t *testing.T, db *bun.DB, w *bytes.Buffer) {
 	}
 }
 
-// Time that a comparison takes cannot be tested, so its source is: each function
-// that holds a secret's hash against another compares in constant time, and nothing
-// here compares bytes otherwise.
+// Time that a comparison takes cannot be tested, so its source is, in this package, in
+// those below it and in the one that makes opaque tokens: each function that holds a
+// secret's hash against another compares in constant time, and nothing there compares
+// bytes otherwise. What the database finds by its hash is compared there.
 func TestSecrets_AreComparedInConstantTime(t *testing.T) {
-	constant := map[string][]string{} // function → what it compares with
-	files, err := os.ReadDir(".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range files {
-		if !strings.HasSuffix(f.Name(), ".go") || strings.HasSuffix(f.Name(), "_test.go") {
-			continue
-		}
-		parsed, err := parser.ParseFile(token.NewFileSet(), f.Name(), nil, 0)
+	constant := map[string][]string{} // package and function → what it compares with
+	read := map[string]bool{}
+	file := func(path string) {
+		parsed, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
+		read[parsed.Name.Name] = true
 		for _, d := range parsed.Decls {
 			fn, ok := d.(*ast.FuncDecl)
 			if !ok {
@@ -209,17 +217,34 @@ func TestSecrets_AreComparedInConstantTime(t *testing.T) {
 				}
 				switch name := pkg.Name + "." + sel.Sel.Name; name {
 				case "hmac.Equal", "subtle.ConstantTimeCompare":
-					constant[fn.Name.Name] = append(constant[fn.Name.Name], name)
-				case "bytes.Equal", "bytes.Compare", "slices.Equal", "reflect.DeepEqual", "strings.EqualFold":
-					t.Errorf("%s: %s compares with %s", f.Name(), fn.Name.Name, name)
+					of := parsed.Name.Name + "." + fn.Name.Name
+					constant[of] = append(constant[of], name)
+				case "bytes.Equal", "bytes.Compare", "slices.Equal", "slices.Compare", "reflect.DeepEqual", "strings.EqualFold":
+					t.Errorf("%s: %s compares with %s", path, fn.Name.Name, name)
 				}
 				return true
 			})
 		}
 	}
-	for _, fn := range []string{"verify", "matches", "OperatorToken", "pbkdf2Matches", "find"} {
+	for _, dir := range []string{".", "../internal/opaque"} {
+		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() && strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") {
+				file(path)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, fn := range []string{"authn.verify", "authn.matches", "authn.OperatorToken", "authn.pbkdf2Matches", "authn.find"} {
 		if len(constant[fn]) != 1 {
-			t.Errorf("%s does not compare in constant time", fn)
+			t.Errorf("%s does not compare in constant time: %v", fn, constant)
+		}
+	}
+	for _, pkg := range []string{"authn", "adoption", "emails", "leaks", "sessions", "tokens", "opaque"} {
+		if !read[pkg] {
+			t.Errorf("package %s was not read", pkg)
 		}
 	}
 }

@@ -133,6 +133,9 @@
 // user's name or address. It is never changed but for Unicode's composed form
 // (NFC), and never cut.
 //
+// Its person changes it with Change, which asks for the current one and counts it as an
+// attempt to sign in; package sessions has the endpoint. Set is for operators and scripts.
+//
 // SignIn does the same work and says the same words whether the address is
 // unknown, the user has no password, or the password is wrong. A sign-up says that
 // an address is taken, since somebody who forgot an account must learn it.

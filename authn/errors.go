@@ -36,4 +36,6 @@ var (
 
 	// 422. The detail says what to do.
 	ErrWeakPassword = problem.New(http.StatusUnprocessableEntity, "weak_password", "choose another password")
+	// ErrWrongPassword is of somebody who is signed in, and stays it.
+	ErrWrongPassword = problem.New(http.StatusUnprocessableEntity, "wrong_password", "the current password is wrong: type it again, or reset it by mail")
 )

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -78,6 +79,45 @@ func ExampleKeys() {
 	// hello, key true
 	// 200
 	// 403
+}
+
+// A key gets another secret while programs still use the old one.
+func ExampleKeys_Rotate() {
+	ctx := context.Background()
+	now := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+	clock := func() time.Time { return now }
+	accounts := tenancy.New(tenancy.Config{Now: clock})
+	db, closeDB := exampleDB(ctx, accounts)
+	defer closeDB()
+	keys, err := authn.New(accounts, authn.Config{
+		Peppers: []authn.Pepper{{ID: "2026", Secret: []byte(strings.Repeat("only for this example ", 2))}}, Now: clock,
+	})
+	check(err)
+	ada, err := accounts.Register(ctx, db, tenancy.Register{Name: "Ada", Email: "ada@example.com"})
+	check(err)
+	her := tenancy.Actor{Kind: tenancy.ActorUser, ID: string(ada.User.ID)}
+
+	old, err := keys.Issue(ctx, db, authn.Issue{Account: ada.Account.ID, Name: "build server", Actor: her})
+	check(err)
+	next, err := keys.Rotate(ctx, db, authn.Rotate{Account: ada.Account.ID, Key: old.Key.ID, Actor: her, Overlap: 24 * time.Hour})
+	check(err)
+	fmt.Println("the same key:", next.Key.ID == old.Key.ID)
+
+	try := func(what, secret string) {
+		_, err := keys.Verify(ctx, db, secret, tenancy.Use)
+		fmt.Printf("%s: %v\n", what, err)
+	}
+	try("the old secret", old.Secret)
+	try("the new secret", next.Secret)
+	now = now.Add(24 * time.Hour)
+	try("the old secret, a day later", old.Secret)
+	try("the new secret, a day later", next.Secret)
+	// Output:
+	// the same key: true
+	// the old secret: <nil>
+	// the new secret: <nil>
+	// the old secret, a day later: the credential is not valid: the key is expired
+	// the new secret, a day later: <nil>
 }
 
 // A person signs up and in.

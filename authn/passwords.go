@@ -193,7 +193,8 @@ func (s SetPassword) LogValue() slog.Value { return slog.StringValue(s.String())
 
 // Set stores the password and writes to the installation's audit log, since a user
 // belongs to no one account. The user's tokens end with it; sessions are ended by
-// RevokeOthers or RevokeAll of package sessions. db must not be a transaction.
+// RevokeOthers or RevokeAll of package sessions. Who may do so is the caller's to know:
+// Change is for the person itself. db must not be a transaction.
 //
 // It returns tenancy.ErrNoUser, ErrWeakPassword, and tenancy.ErrInvalid when the
 // actor is missing or the reason is no text.

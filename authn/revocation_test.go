@@ -26,7 +26,7 @@ const (
 	revocationBound = 30 * time.Millisecond
 	// pace is how long it rests after it has tried everything, so that others have their
 	// turn on a small machine.
-	pace = 100 * time.Microsecond
+	pace = time.Millisecond
 	// skew is by how much the clock of one process is wrong.
 	skew = -9 * time.Hour
 )
@@ -360,12 +360,14 @@ func lockout(t *testing.T, db *bun.DB) (end func()) {
 	}
 }
 
-// One process suspends accounts and revokes keys, another one lets requests in as fast
-// as it can and remembers what it has read. Its news are stalled in more than a third of the
-// rounds, and its clock is wrong by hours. Nobody whose call began when the bound was
-// over is let in.
+// One process suspends accounts and revokes keys, a thousand in all and each in a
+// transaction of its own, while another one lets requests in as fast as it can and
+// remembers what it has read. So that their bounds pass together, a wave of them is
+// begun one soon after the other. The other process's news are stalled in half of the
+// waves, and its clock is wrong by hours. Nobody whose call began when the bound of the
+// commit was over is let in.
 func TestM6_TwoProcesses_NobodyIsLetInAfterTheBound(t *testing.T) {
-	const rounds, n = 24, 24 // of accounts with a key each: 576 changes on each database
+	const waves, n = 20, 50 // of accounts with a key each: 1,000 commits on each database
 	ways := []string{stallNone, stallBefore, stallNone, stallAfter, stallNone, stallRun}
 	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
 		accounts := tenancy.New(tenancy.Config{RevocationBound: revocationBound})
@@ -394,11 +396,15 @@ func TestM6_TwoProcesses_NobodyIsLetInAfterTheBound(t *testing.T) {
 		}
 		b := newBoss(t, db)
 		locked := 0
-		for round := range rounds {
-			issued := make([]authn.Issued, n)
+		issued := make([]authn.Issued, n)
+		commits := 0
+		for wave := range waves {
 			o := order{Stall: stallNone, Accounts: ids, Remembered: true}
 			inOne(func(ctx context.Context, tx bun.Tx) (err error) {
 				for i, id := range ids {
+					if wave > 0 && i%2 == 0 {
+						continue // the key of an account that was suspended goes on
+					}
 					if issued[i], err = keys.Issue(ctx, tx, authn.Issue{Account: id, Name: "a key", Actor: operator}); err != nil {
 						return err
 					}
@@ -409,45 +415,62 @@ func TestM6_TwoProcesses_NobodyIsLetInAfterTheBound(t *testing.T) {
 				o.Keys = append(o.Keys, i.Secret)
 			}
 			b.order(o)
-			way := ways[round%len(ways)]
+			way := ways[wave%len(ways)]
 			b.order(order{Stall: way})
 
-			var end func()
-			inOne(func(ctx context.Context, tx bun.Tx) error {
-				for i, id := range ids {
-					var err error
+			over := make([]time.Time, n) // when the bound of each commit is
+			commit := func(i int, also func()) error {
+				err := db.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) (err error) {
 					if i%2 == 0 {
-						_, err = accounts.Suspend(ctx, tx, tenancy.Suspend{Account: id, Actor: operator})
+						_, err = accounts.Suspend(ctx, tx, tenancy.Suspend{Account: ids[i], Actor: operator})
 					} else {
-						_, err = keys.Revoke(ctx, tx, authn.Revoke{Account: id, Key: issued[i].Key.ID, Actor: operator})
+						_, err = keys.Revoke(ctx, tx, authn.Revoke{Account: ids[i], Key: issued[i].Key.ID, Actor: operator})
 					}
-					if err != nil {
-						return err
-					}
+					also()
+					return err
+				})
+				over[i] = time.Now().Add(revocationBound)
+				return err
+			}
+			const hands = 3
+			for _, err := range dbtest.Together(hands, func(hand int) (err error) {
+				for i := hand; i < n-1 && err == nil; i += hands {
+					err = commit(i, func() {})
 				}
-				if way == stallNone && round%4 == 0 && db.Dialect().Name() == dialect.PG {
+				return err
+			}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			var end func()
+			err := commit(n-1, func() {
+				if way == stallNone && wave%4 == 0 && db.Dialect().Name() == dialect.PG {
 					end = lockout(t, db)
 				}
-				return nil
 			})
-			over := time.Now().Add(revocationBound)
+			if err != nil {
+				t.Fatal(err)
+			}
+			commits += n
 			check := func(what string, r report) {
 				t.Helper()
 				for i, last := range r.Last {
 					if i < n && i%2 == 1 {
 						continue // the account of a key that was revoked
 					}
-					if late := time.Duration(last - over.UnixNano()); late > 0 {
-						t.Fatalf("round %d, %s, %s: a call was let in that began %v after the bound", round, way, what, late)
+					if late := time.Duration(last - over[i%n].UnixNano()); late > 0 {
+						t.Fatalf("wave %d, %s, %s: a call was let in that began %v after the bound", wave, way, what, late)
 					}
 				}
 			}
+			last := over[n-1]
 			if end != nil {
 				locked++
-				<-time.After(time.Until(over.Add(revocationBound))) // so long does it keep the table
+				<-time.After(time.Until(last.Add(revocationBound))) // so long does it keep the table
 				end()
 			}
-			check("at the bound", b.order(order{After: over.Add(revocationBound / 2).UnixNano()}))
+			check("at the bound", b.order(order{After: last.Add(revocationBound / 2).UnixNano()}))
 			check("the news have come", b.order(order{Stall: stallNone, After: time.Now().Add(revocationBound).UnixNano()}))
 			inOne(func(ctx context.Context, tx bun.Tx) error {
 				for i := 0; i < n; i += 2 {
@@ -460,12 +483,12 @@ func TestM6_TwoProcesses_NobodyIsLetInAfterTheBound(t *testing.T) {
 		}
 		r := b.order(order{Quit: true})
 		b.p.Wait()
-		t.Logf("%d calls, %d of them without a statement; %d rounds behind a lock", r.Calls, r.Hits, locked)
+		t.Logf("%d commits; %d calls, %d of them without a statement; %d waves behind a lock", commits, r.Calls, r.Hits, locked)
 		if r.Hits*2 < r.Calls {
 			t.Errorf("of %d calls only %d came from memory: it proves little", r.Calls, r.Hits)
 		}
 		if db.Dialect().Name() == dialect.PG && locked == 0 {
-			t.Error("no round was behind a lock")
+			t.Error("no wave was behind a lock")
 		}
 	}, tenancy.Migrate, authn.Migrate)
 }

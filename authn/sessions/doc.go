@@ -43,15 +43,20 @@
 //
 // Signing in makes a new session with a new token, whatever cookie the browser had; the
 // session of that one is ended. Whatever makes a session worth more gives it a new token
-// too, and the old one opens nothing from then on: SwitchAccount does, and Rotate is
-// for the host, which signs the other devices out with the same stroke when a password
-// changes:
+// too, and the old one opens nothing from then on: SwitchAccount does, and PUT
+// /session/password of Handler, which signs the other devices out with the same stroke.
+// Rotate is for the host that asks for a password in pages of its own:
 //
 //	c, err := people.Read(r)
-//	// passwords.Set, and then
-//	issued, err := people.Rotate(ctx, db, sessions.Rotate{Token: sessions.Token(c.Value)})
-//	me := issued.Session
-//	_, err = people.RevokeOthers(ctx, db, sessions.RevokeOthers{User: me.User, Keep: me.ID, Actor: actor})
+//	token := sessions.Token(c.Value)
+//	user, err := passwords.Change(ctx, db, authn.ChangePassword{User: me.User, Current: old, Password: new, Addr: addr,
+//		Then: func(ctx context.Context, db bun.IDB, user tenancy.User) (err error) {
+//			if issued, err = people.Rotate(ctx, db, sessions.Rotate{Token: token}); err == nil {
+//				_, err = people.RevokeOthers(ctx, db, sessions.RevokeOthers{User: user.ID, Keep: me.ID, Actor: actor})
+//			}
+//			return err
+//		},
+//	})
 //	people.SetCookie(w, r, issued)
 //
 // A role that somebody else gives or takes needs none: roles are in no session. A
@@ -89,6 +94,6 @@
 // needs DELETE on authn_sessions for Run. The table is one of package authn, whose
 // Migrate makes it.
 //
-// How often a password is tried is not bounded here: SignIn of authn.Passwords, and a
-// limiter in front, do that.
+// How often a password is tried is not bounded here: SignIn and Change of
+// authn.Passwords, and a limiter in front, do that.
 package sessions

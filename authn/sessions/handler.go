@@ -19,6 +19,9 @@ import (
 //	GET    /session          who is signed in
 //	DELETE /session          signs out and clears the cookie; 204, the second time too
 //	PUT    /session/account  {"account": "…"} acts for that one from now on; a new cookie
+//	PUT    /session/password {"current": "…", "password": "…", "locale": "de"} changes the
+//	                         password, signs out everywhere else, and a new cookie;
+//	                         {"session": {…}, "revoked": 2, "notified": true}
 //	GET    /sessions         {"sessions": […]}, all that are open; "current" is this one
 //	DELETE /sessions         signs out everywhere else; {"revoked": 2}
 //	DELETE /sessions/{id}    ends one of them; 204
@@ -26,8 +29,13 @@ import (
 // POST and GET /session answer with "session", "user" and "accounts", those that the
 // person may choose from; "account" is left out where the choice is for later. A
 // session that the browser had is ended by POST, so that a cookie which somebody planted
-// is worth nothing. Without passwords there is no POST: the host signs people in its own
-// way, with Start and SetCookie.
+// is worth nothing. Without passwords there is no POST, and no password to change: the
+// host signs people in its own way, with Start and SetCookie.
+//
+// A password is changed by its person alone, who shows the current one: a wrong one is
+// authn.ErrWrongPassword (422), counts like one that is tried in signing in, and ends no
+// session. The new cookie is of the same session. "notified" says that Config.Notify has
+// told the person; without one it is false.
 //
 // The token is in the cookie alone, and no answer shows it. Everything that changes
 // something is refused with ErrCrossOrigin where a page of another origin sends it,
@@ -78,6 +86,11 @@ func (s *Sessions) Handler(db *bun.DB, passwords *authn.Passwords) http.Handler 
 		problem.JSON(w, http.StatusOK, issued.Session)
 		return nil
 	})
+	if passwords != nil {
+		mine("PUT /session/password", func(w http.ResponseWriter, r *http.Request, in Session, token Token) error {
+			return s.changePassword(w, r, db, passwords, in, token)
+		})
+	}
 	mine("GET /sessions", func(w http.ResponseWriter, r *http.Request, in Session, _ Token) error {
 		list, err := s.List(r.Context(), db, List{User: in.User})
 		if err != nil {

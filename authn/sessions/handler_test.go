@@ -279,6 +279,7 @@ func TestHandler_AnotherOriginChangesNothing(t *testing.T) {
 		h.unchanged(t, "a page of another origin", func() {
 			for _, c := range [][3]string{
 				{"POST", "/session", signIn}, {"DELETE", "/session", ""}, {"PUT", "/session/account", `{}`},
+				{"PUT", "/session/password", newPassword},
 				{"DELETE", "/sessions", ""}, {"DELETE", "/sessions/" + string(issued.Session.ID), ""},
 			} {
 				for _, headers := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"}} {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/internal/tx"
 )
 
 // batch is how many sessions one statement deletes.
@@ -32,25 +34,42 @@ func (s *Sessions) Run(ctx context.Context, db *bun.DB) error {
 
 // Purge is one round of Run, for hosts with a scheduler of their own: it deletes the
 // sessions that were revoked or expired before the given instant and returns how many.
-// What is open stays, whatever the instant. It deletes a batch at a time, and goes on
-// where it was stopped when it is called again.
+// What is open stays, whatever the instant. It deletes a batch at a time, the oldest
+// first and each in a transaction of its own, unless db is one; and goes on where it was
+// stopped when it is called again.
 func (s *Sessions) Purge(ctx context.Context, db bun.IDB, before time.Time) (int, error) {
 	if now := s.now(); before.After(now) {
 		before = now
 	}
 	before = before.UTC()
-	for total := 0; ; {
-		over := db.NewSelect().Model((*sessionRow)(nil)).Column("session_id").
-			Where("seen_at < ?", before). // in the index, and no session is over before it was seen
-			Where("revoked_at < ? OR expires_at < ? OR seen_at < ?", before, before, before.Add(-s.cfg.Idle)).Limit(batch)
-		res, err := db.NewDelete().Model((*sessionRow)(nil)).Where("session_id IN (?)", over).Exec(ctx)
-		if err != nil {
-			return total, err
-		}
-		n, err := res.RowsAffected()
-		total += int(n)
-		if err != nil || n < batch {
-			return total, err
+	total := 0
+	for _, over := range []struct {
+		since  bun.Ident // each has an index
+		before time.Time
+	}{{"revoked_at", before}, {"expires_at", before}, {"seen_at", before.Add(-s.cfg.Idle)}} {
+		for n := batch; n == batch; total += n {
+			var err error
+			if n, err = purge(ctx, db, over.since, over.before); err != nil {
+				return total, err
+			}
 		}
 	}
+	return total, nil
+}
+
+// purge deletes a batch. Where another process has deleted some of it meanwhile this one
+// has fewer, as at the end: the rest is for the next round.
+func purge(ctx context.Context, db bun.IDB, since bun.Ident, before time.Time) (n int, err error) {
+	err = tx.Join(ctx, db, func(db bun.IDB) error {
+		over := db.NewSelect().Model((*sessionRow)(nil)).Column("session_id").
+			Where("? < ?", since, before).OrderExpr("?", since).Limit(batch)
+		res, err := db.NewDelete().Model((*sessionRow)(nil)).Where("session_id IN (?)", over).Exec(ctx)
+		if err != nil {
+			return err
+		}
+		deleted, err := res.RowsAffected()
+		n = int(deleted)
+		return err
+	})
+	return n, err
 }

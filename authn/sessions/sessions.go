@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -63,6 +64,12 @@ type Config struct {
 	// TrustedProxies are those whose X-Forwarded-For is believed for the address that
 	// a request comes from, as throttle.ClientAddr says. Default: none.
 	TrustedProxies []netip.Prefix
+
+	// Notify tells a person by mail what was done with a session, so that it learns when
+	// that was somebody else. Handler calls it after the commit; its context does not end
+	// with the request and lasts 30 s. An error is logged by its type. Default: nobody is
+	// told.
+	Notify func(ctx context.Context, m Message) error
 
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time

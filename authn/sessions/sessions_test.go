@@ -3,6 +3,7 @@ package sessions_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
 
 	"github.com/quitrent/quitrent/authn"
 	"github.com/quitrent/quitrent/authn/sessions"
@@ -445,6 +447,92 @@ func TestPurge_DeletesWhatIsOverAndNothingElse(t *testing.T) {
 	})
 }
 
+// A round that finds nothing looks at nothing that is open.
+func TestPurge_FindsWhatIsOverByIndex(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		said := &queries{}
+		_, err := h.sessions.Purge(t.Context(), h.db.WithQueryHook(said), t0)
+		wantErr(t, "purge", err, nil)
+		explain := "EXPLAIN ?"
+		if h.db.Dialect().Name() == dialect.SQLite {
+			explain = "EXPLAIN QUERY PLAN ?"
+		}
+		indexes := map[string]bool{}
+		h.in(t, func(ctx context.Context, tx bun.Tx) {
+			if h.db.Dialect().Name() == dialect.PG { // which reads a small table as it lies, if it may
+				for _, how := range []string{"enable_seqscan", "enable_sort"} {
+					if _, err := tx.NewRaw("SET LOCAL ? = off", bun.Ident(how)).Exec(ctx); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			for _, query := range said.said {
+				if !strings.HasPrefix(query, "DELETE") {
+					continue
+				}
+				var plan []map[string]any
+				if err := tx.NewRaw(explain, bun.Safe(query)).Scan(ctx, &plan); err != nil {
+					t.Fatal(err)
+				}
+				text := fmt.Sprint(plan)
+				if strings.Contains(text, "SCAN") || strings.Contains(text, "Seq Scan") || strings.Contains(text, "TEMP B-TREE") || strings.Contains(text, "Sort Key: s.") {
+					t.Errorf("%s\n%s", query, text)
+				}
+				for _, name := range []string{"revoked", "expires", "seen"} {
+					if strings.Contains(text, "authn_sessions_"+name) {
+						indexes[name] = true
+					}
+				}
+			}
+		})
+		if len(indexes) != 3 {
+			t.Errorf("it uses the indexes %v", indexes)
+		}
+	})
+}
+
+// A batch that is deleted stays deleted when the next one fails, and the oldest go first.
+func TestPurge_DeletesABatchAtATime(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.in(t, func(ctx context.Context, tx bun.Tx) {
+			for i := range 1201 {
+				at := t0.Add(-time.Duration(i%2*(2000-i)+1) * time.Minute)
+				_, err := tx.NewRaw(`INSERT INTO authn_sessions (session_id, token_hash, user_id, addr, user_agent, created_at, seen_at, expires_at, revoked_at)
+					VALUES (?, ?, ?, '', '', ?, ?, ?, ?)`, fmt.Sprintf("ses_%d", i), fmt.Sprint(i), h.ada.User.ID, at, at, t0.AddDate(0, 0, 30), at).Exec(ctx)
+				wantErr(t, "insert", err, nil)
+			}
+		})
+		n, err := h.sessions.Purge(t.Context(), h.db.WithQueryHook(&stops{after: 1}), t0)
+		if err == nil || n != 500 || h.count(t, "authn_sessions") != 701 {
+			t.Errorf("%d, %v; %d are left", n, err, h.count(t, "authn_sessions"))
+		}
+		var old int
+		if err := h.db.NewRaw("SELECT COUNT(*) FROM authn_sessions WHERE revoked_at < ?", t0.Add(-time.Minute)).Scan(t.Context(), &old); err != nil || old != 100 {
+			t.Errorf("%d of the oldest are left, want 100, %v", old, err)
+		}
+		if n, err := h.sessions.Purge(t.Context(), h.db, t0); n != 701 || err != nil {
+			t.Errorf("the rest: %d, %v", n, err)
+		}
+	})
+}
+
+// stops fails every DELETE after so many.
+type stops struct{ after int }
+
+func (s *stops) BeforeQuery(ctx context.Context, e *bun.QueryEvent) context.Context {
+	if !strings.HasPrefix(e.Query, "DELETE") {
+		return ctx
+	}
+	if s.after--; s.after < 0 {
+		ended, cancel := context.WithCancel(ctx)
+		cancel()
+		return ended
+	}
+	return ctx
+}
+
+func (s *stops) AfterQuery(context.Context, *bun.QueryEvent) {}
+
 func TestRun_DeletesAWhileAfterTheEnd(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.start(t, h.ada.User.ID)
@@ -467,12 +555,22 @@ func TestRun_DeletesAWhileAfterTheEnd(t *testing.T) {
 	})
 }
 
-// ender ends a Run once its first round is over.
-type ender struct{ stop func() }
+// ender ends a Run once its first round is over, which is three transactions.
+type ender struct {
+	stop    func()
+	commits int
+}
 
 func (e *ender) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context { return ctx }
 
-func (e *ender) AfterQuery(context.Context, *bun.QueryEvent) { e.stop() }
+func (e *ender) AfterQuery(_ context.Context, q *bun.QueryEvent) {
+	if q.Query == "COMMIT" {
+		e.commits++
+	}
+	if e.commits == 3 {
+		e.stop()
+	}
+}
 
 // Everything works with a pool of one connection.
 func TestSQLite_OneConnectionIsEnough(t *testing.T) {

@@ -2,7 +2,9 @@ package tokens
 
 import (
 	"bytes"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/rsa"
 	"encoding/base64"
 	"strings"
 	"testing"
@@ -90,4 +92,85 @@ func FuzzOpen(f *testing.F) {
 			t.Fatalf("%q: crit is overlooked", value)
 		}
 	})
+}
+
+// Whatever a provider answers, each key that is taken of it is a public key of a strength
+// that is believed, verifies the algorithms of its kind and no other, can be verified
+// with, and says no to what it has not signed.
+func FuzzParseSet(f *testing.F) {
+	const (
+		ec  = `{"kty":"EC","kid":"a","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0","use":"sig"}`
+		okp = `{"kty":"OKP","kid":"b","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","alg":"EdDSA"}`
+	)
+	rsaKey := `{"kty":"RSA","kid":"a","e":"AQAB","n":"` + strings.Repeat("_", 344) + `","key_ops":["verify"]}`
+	for _, key := range []string{
+		ec, okp, rsaKey, ec + "," + okp + "," + rsaKey, rsaKey + "," + rsaKey, strings.Repeat(ec+",", 100) + ec, `null`, `7`, `{}`, `[]`, `"x"`, "",
+		`{"kty":"oct","kid":"a","k":"AAAA","alg":"HS256"}`, `{"kty":"RSA","kid":"a","alg":"HS256","e":"AQAB","n":"AAAA"}`,
+		strings.Replace(ec, "f83O", "AAAA", 1), strings.Replace(ec, "P-256", "P-521", 1), strings.Replace(okp, "Ed25519", "X25519", 1),
+		strings.Replace(rsaKey, "AQAB", "AQAAAAE", 1), strings.Replace(rsaKey, "RSA", "EC", 1), strings.Replace(ec, `"kty"`, `"KTY":"oct","kty"`, 1),
+		strings.Replace(ec, `"kid":"a"`, `"kid":""`, 1), strings.Replace(rsaKey, `"verify"`, `"sign",7`, 1),
+	} {
+		f.Add([]byte(`{"keys":[` + key + `]}`))
+	}
+	for _, set := range []string{"", "null", "{}", `{"keys":null}`, `{"keys":{}}`, `{"keys":[]}{}`, " {\"keys\":[]}\n", `{"keys":[],"keys":[{}]}`, "\xef\xbb\xbf{\"keys\":[]}"} {
+		f.Add([]byte(set))
+	}
+	kinds := map[string]string{
+		"RS256": "RSA", "RS384": "RSA", "RS512": "RSA", "PS256": "RSA", "PS384": "RSA", "PS512": "RSA",
+		"ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "EdDSA": "Ed25519",
+	}
+	sizes := map[string]int{"P-256": 64, "P-384": 96, "P-521": 132, "Ed25519": 64}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		keys, err := parseSet(data)
+		if err != nil && keys != nil {
+			t.Fatalf("%q: %v, and keys", data, err)
+		}
+		n := 0
+		for id, verifiers := range keys {
+			if n += len(verifiers); id == "" || len(verifiers) == 0 {
+				t.Fatalf("%q: %d keys %q", data, len(verifiers), id)
+			}
+			for _, v := range verifiers {
+				kind := kindOf(v.key)
+				if kind == "" || len(v.algorithms) == 0 {
+					t.Fatalf("%q: %#v for %v", data, v.key, v.algorithms)
+				}
+				for _, name := range v.algorithms {
+					method := jwt.GetSigningMethod(name)
+					if kinds[name] != kind || method == nil {
+						t.Fatalf("%q: %s for a key of %s", data, name, kind)
+					}
+					sum := bytes.Repeat([]byte{0xff}, sizes[kind])
+					if kind == "RSA" {
+						sum = make([]byte, v.key.(*rsa.PublicKey).Size())
+					}
+					if method.Verify("nobody signed it", sum, v.key) == nil {
+						t.Fatalf("%q: %s takes %x", data, name, sum)
+					}
+				}
+			}
+		}
+		if n > maxKeys {
+			t.Fatalf("%d keys", n)
+		}
+	})
+}
+
+// kindOf is the kind of a public key, "" for one that is not to be believed.
+func kindOf(key any) string {
+	switch k := key.(type) {
+	case *rsa.PublicKey:
+		if bits := k.N.BitLen(); bits >= 2048 && bits <= 8192 && k.N.Bit(0) == 1 && k.E >= 3 && k.E%2 == 1 {
+			return "RSA"
+		}
+	case *ecdsa.PublicKey:
+		if _, err := k.ECDH(); err == nil { // a point on the curve, and not at infinity
+			return k.Params().Name
+		}
+	case ed25519.PublicKey:
+		if len(k) == ed25519.PublicKeySize {
+			return "Ed25519"
+		}
+	}
+	return ""
 }

@@ -1,7 +1,6 @@
 package tokens
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
@@ -96,7 +95,7 @@ func (k Key) check() (ed25519.PublicKey, error) {
 	public := slices.Clone(k.Public)
 	if k.Private != nil {
 		// What is no pair would sign what nobody can verify, and give the key away.
-		if len(k.Private) != ed25519.PrivateKeySize || !bytes.Equal(ed25519.NewKeyFromSeed(k.Private.Seed()), k.Private) {
+		if len(k.Private) != ed25519.PrivateKeySize || !ed25519.NewKeyFromSeed(k.Private.Seed()).Equal(k.Private) {
 			return nil, fmt.Errorf("tokens: the private part of the key %q is no Ed25519 key", k.ID)
 		}
 		own := k.Private.Public().(ed25519.PublicKey)

@@ -14,9 +14,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if !isChild() {
-		dbtest.Main(m, nil)
+	if isChild() || isServer() {
+		return
 	}
+	dbtest.Main(m, nil)
 }
 
 func tiny() (*bench, *bytes.Buffer) {
@@ -37,6 +38,13 @@ func TestTenancy_EveryFigureGivesTheRowsOfTheBaseline(t *testing.T) {
 			t.Errorf("%d figures instead of %d:\n%s", n, want[name], out)
 		}
 	})
+}
+
+func TestGuard_TheWholeServerGivesEachCallerItsPage(t *testing.T) {
+	b, out := tiny()
+	if err := whole(t.Context(), b); err != nil || strings.Count(out.String(), "\n") != 1 {
+		t.Error(err, out)
+	}
 }
 
 // steps is a side that gives the number of the call, but for one.
@@ -175,5 +183,12 @@ func TestDecided_WantsMostRatiosOnOneSideOfTheBar(t *testing.T) {
 		if got := decided(ratios(c.below, c.above), 1.5); got != c.want {
 			t.Errorf("%d below and %d above: %v", c.below, c.above, got)
 		}
+	}
+}
+
+func TestGuard_NoMoreKeysAreRememberedThanMay(t *testing.T) {
+	b, out := tiny()
+	if err := remembered(t.Context(), b); err != nil || strings.Count(out.String(), "\n") != 1 {
+		t.Error(err, out)
 	}
 }

@@ -87,7 +87,7 @@ func guarded(ctx context.Context, b *bench, d database) error {
 		name: "guard: the same check without a transport", faster: true, alone: true, bar: 8,
 		ours: c.check, baseline: through(theirs), right: right, same: same,
 	})
-	return errors.Join(err1, err2, refusals(ctx, b, c))
+	return errors.Join(err1, err2, refusals(ctx, b, c), whole(ctx, b), remembered(ctx, b))
 }
 
 // request sends what callers show through h, again and again. What comes of it is read

@@ -39,7 +39,7 @@ var areas = []area{
 }
 
 func main() {
-	if isChild() {
+	if isChild() || isServer() {
 		return
 	}
 	profile := flag.String("profile", "", "write a profile of the CPU to this `file`")

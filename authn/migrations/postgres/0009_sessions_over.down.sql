@@ -1,0 +1,3 @@
+DROP INDEX authn_sessions_expires;
+
+DROP INDEX authn_sessions_revoked;
