@@ -97,10 +97,7 @@ func (s Statement) writeCSV(ctx context.Context, db bun.IDB, w io.Writer, p peri
 		}
 		hideOperators(entries)
 		for _, e := range entries {
-			for i, c := range csvColumns {
-				record[i] = c.cell(e)
-			}
-			_ = out.Write(record)
+			_ = out.Write(csvLine(record, e))
 		}
 		out.Flush()
 		if err := out.Error(); err != nil {
@@ -111,6 +108,13 @@ func (s Statement) writeCSV(ctx context.Context, db bun.IDB, w io.Writer, p peri
 	_ = out.Write(csvBalance(record, "closing", s.To, p.closing.Balance))
 	out.Flush()
 	return out.Error()
+}
+
+func csvLine(record []string, e Entry) []string {
+	for i, c := range csvColumns {
+		record[i] = c.cell(e)
+	}
+	return record
 }
 
 // csvBalance is the line of a balance at an end of the period.
