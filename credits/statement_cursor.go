@@ -49,7 +49,7 @@ func (s Statement) resume(ctx context.Context, db bun.IDB) (period, int64, error
 	if c.Account != s.Account || !c.From.Equal(s.From) || !c.To.Equal(s.To) {
 		return period{}, 0, no
 	}
-	if c.Opening < 0 || c.After < c.Opening || c.Closing < c.After {
+	if c.After < c.Opening || c.Closing < c.After {
 		return period{}, 0, no
 	}
 	var found []Booked
@@ -58,14 +58,17 @@ func (s Statement) resume(ctx context.Context, db bun.IDB) (period, int64, error
 	if err != nil {
 		return period{}, 0, err
 	}
-	at := map[int64]Booked{0: {}}
-	for _, b := range found {
-		at[b.Number] = b
+	p := period{s.Account, Booked{Number: -1}, Booked{Number: -1}}
+	for _, b := range append(found, Booked{}) { // 0 is no entry and always there
+		if b.Number == c.Opening {
+			p.opening = b
+		}
+		if b.Number == c.Closing {
+			p.closing = b
+		}
 	}
-	opening, ok := at[c.Opening]
-	closing, ok2 := at[c.Closing]
-	if !ok || !ok2 {
+	if p.opening.Number < 0 || p.closing.Number < 0 {
 		return period{}, 0, no
 	}
-	return period{s.Account, opening, closing}, c.After, nil
+	return p, c.After, nil
 }
