@@ -15,6 +15,13 @@ import (
 //
 //	GET /credits/balance
 //	GET /credits/entries?before=N&limit=N
+//	GET /credits/statement?from=…&to=…&limit=N&cursor=…&totals=true
+//	GET /credits/statement.csv?from=…&to=…
+//
+// A statement is from a moment or a day (2026-03-01T00:00:00Z, or 2026-03-01 for the
+// same) to before another one. Asked for with Accept: text/csv it is the file, too. A
+// file that cannot be written to its end ends with its connection, and without its
+// line of kind closing.
 //
 // Of an operator an entry shows that it was one and not who.
 func (l *Ledger) Handler(db *bun.DB) http.Handler {
@@ -42,14 +49,12 @@ func (l *Ledger) Handler(db *bun.DB) http.Handler {
 		if err != nil {
 			return err
 		}
-		for i, e := range page.Entries {
-			if e.Actor.Kind == tenancy.ActorOperator {
-				page.Entries[i].Actor.ID = ""
-			}
-		}
+		hideOperators(page.Entries)
 		problem.JSON(w, http.StatusOK, page)
 		return nil
 	})
+	mux.Route("GET /credits/statement", func(w http.ResponseWriter, r *http.Request) error { return l.serveStatement(w, r, db) })
+	mux.Route("GET /credits/statement.csv", func(w http.ResponseWriter, r *http.Request) error { return l.serveCSV(w, r, db) })
 	return mux
 }
 
