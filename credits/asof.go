@@ -26,9 +26,9 @@ type Booked struct {
 }
 
 // BalanceAsOf is what an account had at a moment, in the past as far back as its first
-// entry: the sum of the entries written by then. Credit that had expired is in it until
-// an entry says so. A moment to come shows what is there now, and one that passed just
-// now may still get the entry of a transaction that has not been committed.
+// entry: the sum of the entries made by then. What has become due meanwhile is booked
+// first, as of its moment. A moment to come shows what is there now, and one that passed
+// just now may still get the entry of a transaction that has not been committed.
 //
 // It looks at as many entries as their number has binary digits, and needs no index of
 // times: numbers ascend with them. ErrInvalid: the account is no account id, or the
@@ -43,8 +43,11 @@ func (l *Ledger) BalanceAsOf(ctx context.Context, db bun.IDB, what AsOf) (Booked
 	if err := checkMoment(what.At); err != nil {
 		return Booked{}, err
 	}
+	if err := l.bookDue(ctx, db, what.Account); err != nil {
+		return Booked{}, err
+	}
 	at := micro(what.At)
-	_, booked, err := lastBy(ctx, db, what.Account, at, at)
+	_, booked, err := lastBy(ctx, db, what.Account, l.cfg.Unit, at, at)
 	return booked, err
 }
 
@@ -62,7 +65,7 @@ func checkMoment(t time.Time) error {
 // Each search goes up by halved powers of two, as long as there is such an entry and it
 // is not too late. The look-ups are sub-queries, since of a join a planner could make a
 // reading of the whole account.
-func lastBy(ctx context.Context, db bun.IDB, account tenancy.AccountID, first, second time.Time) (a, b Booked, err error) {
+func lastBy(ctx context.Context, db bun.IDB, account tenancy.AccountID, unit string, first, second time.Time) (a, b Booked, err error) {
 	err = db.NewRaw(`WITH RECURSIVE search (a, b, step) AS (
 			SELECT CAST(0 AS BIGINT), CAST(0 AS BIGINT), CAST(4611686018427387904 AS BIGINT)
 			UNION ALL

@@ -69,7 +69,12 @@ func (l *Ledger) Statement(ctx context.Context, db bun.IDB, what Statement) (Sta
 	if limit <= 0 {
 		limit = 50
 	}
-	p, after, err := what.find(ctx, db)
+	if what.Cursor == "" {
+		if err := l.bookDue(ctx, db, what.Account); err != nil {
+			return StatementPage{}, err
+		}
+	}
+	p, after, err := what.find(ctx, db, l.cfg.Unit)
 	if err != nil {
 		return StatementPage{}, err
 	}
@@ -107,16 +112,17 @@ func (s Statement) validate() error {
 // to closing. What has a number is written and stays as it is.
 type period struct {
 	account          tenancy.AccountID
+	unit             string
 	opening, closing Booked
 }
 
 // find is the period, and the number after which the page begins.
-func (s Statement) find(ctx context.Context, db bun.IDB) (period, int64, error) {
+func (s Statement) find(ctx context.Context, db bun.IDB, unit string) (period, int64, error) {
 	if s.Cursor != "" {
-		return s.resume(ctx, db)
+		return s.resume(ctx, db, unit)
 	}
-	opening, closing, err := lastBy(ctx, db, s.Account, before(s.From), before(s.end()))
-	return period{s.Account, opening, closing}, opening.Number, err
+	opening, closing, err := lastBy(ctx, db, s.Account, unit, before(s.From), before(s.end()))
+	return period{s.Account, unit, opening, closing}, opening.Number, err
 }
 
 // end is To, or after everything.
@@ -143,7 +149,7 @@ func (p period) lines(ctx context.Context, db bun.IDB, after int64, limit int) (
 	}
 	rows := make([]entryRow, 0, n)
 	err := db.NewSelect().Model(&rows).
-		Where("account_id = ? AND unit = ? AND number > ? AND number <= ?", p.account, unit, after, after+n).
+		Where("account_id = ? AND unit = ? AND number > ? AND number <= ?", p.account, p.unit, after, after+n).
 		OrderExpr("number").Scan(ctx)
 	if err != nil {
 		return nil, err
@@ -175,7 +181,7 @@ func (p period) totals(ctx context.Context, db bun.IDB) ([]Total, error) {
 			CAST(SUM(CASE WHEN amount < 0 THEN -(amount / 4294967296) ELSE 0 END) AS BIGINT) AS out_high,
 			CAST(SUM(CASE WHEN amount < 0 THEN -(amount % 4294967296) ELSE 0 END) AS BIGINT) AS out_low
 		FROM credits_entries WHERE account_id = ? AND unit = ? AND number > ? AND number <= ?
-		GROUP BY kind`, p.account, unit, p.opening.Number, p.closing.Number).Scan(ctx, &lines)
+		GROUP BY kind`, p.account, p.unit, p.opening.Number, p.closing.Number).Scan(ctx, &lines)
 	if err != nil {
 		return nil, err
 	}

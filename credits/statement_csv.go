@@ -62,7 +62,7 @@ var csvColumns = []struct {
 // pages. Nothing has been written then. After any other error what has been written is
 // not a whole statement.
 func (l *Ledger) WriteCSV(ctx context.Context, db bun.IDB, w io.Writer, what Statement) error {
-	p, err := what.whole(ctx, db)
+	p, err := l.whole(ctx, db, what)
 	if err != nil {
 		return err
 	}
@@ -70,14 +70,17 @@ func (l *Ledger) WriteCSV(ctx context.Context, db bun.IDB, w io.Writer, what Sta
 }
 
 // whole is the period of a statement without pages.
-func (s Statement) whole(ctx context.Context, db bun.IDB) (period, error) {
+func (l *Ledger) whole(ctx context.Context, db bun.IDB, s Statement) (period, error) {
 	if err := s.validate(); err != nil {
 		return period{}, err
 	}
 	if s.Cursor != "" || s.Limit != 0 || s.Totals {
 		return period{}, fmt.Errorf("%w: a statement as CSV has no cursor, limit or totals", ErrInvalid)
 	}
-	p, _, err := s.find(ctx, db)
+	if err := l.bookDue(ctx, db, s.Account); err != nil {
+		return period{}, err
+	}
+	p, _, err := s.find(ctx, db, l.cfg.Unit)
 	return p, err
 }
 

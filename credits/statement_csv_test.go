@@ -115,7 +115,7 @@ func TestWriteCSV_HoldsNeitherTheLedgerNorAConnection(t *testing.T) {
 		}), credits.Statement{Account: acc, From: start, To: start.Add(1250 * time.Hour)}); err != nil {
 			t.Fatal(err)
 		}
-		if len(hook.queries) != 4 {
+		if len(hook.queries) != 5 {
 			t.Errorf("%d statements", len(hook.queries))
 		}
 		records, err := csv.NewReader(&file).ReadAll()
@@ -143,14 +143,14 @@ func TestWriteCSV_EndsWithTheFirstErrorAndWithoutItsLastLine(t *testing.T) {
 		full, writes := errors.New("full"), 0
 		hook := &asked{}
 		err := l.WriteCSV(t.Context(), db.WithQueryHook(hook), writer(func([]byte) (int, error) { writes++; return 0, full }), credits.Statement{Account: acc})
-		if !errors.Is(err, full) || writes != 1 || len(hook.queries) != 2 {
+		if !errors.Is(err, full) || writes != 1 || len(hook.queries) != 3 {
 			t.Errorf("%v after %d writes and %d statements", err, writes, len(hook.queries))
 		}
 
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var file bytes.Buffer
-		err = l.WriteCSV(ctx, db.WithQueryHook(&stopping{after: 2, stop: cancel}), &file, credits.Statement{Account: acc})
+		err = l.WriteCSV(ctx, db.WithQueryHook(&stopping{after: 3, stop: cancel}), &file, credits.Statement{Account: acc})
 		if !errors.Is(err, context.Canceled) || strings.Count(file.String(), "\r\n") != 502 || strings.Contains(file.String(), "closing") {
 			t.Errorf("%v after %d lines", err, strings.Count(file.String(), "\r\n"))
 		}

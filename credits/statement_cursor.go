@@ -17,6 +17,7 @@ import (
 // account that asks, and the balances are looked up.
 type cursor struct {
 	Account tenancy.AccountID `json:"account"`
+	Unit    string            `json:"unit"`
 	From    time.Time         `json:"from,omitzero"`
 	To      time.Time         `json:"to,omitzero"`
 	Opening int64             `json:"opening"`
@@ -27,7 +28,7 @@ type cursor struct {
 // next is the cursor of the page that begins after a number.
 func (s Statement) next(p period, after int64) string {
 	text, err := json.Marshal(cursor{
-		Account: s.Account, From: s.From.UTC(), To: s.To.UTC(), Opening: p.opening.Number, Closing: p.closing.Number, After: after,
+		Account: s.Account, Unit: p.unit, From: s.From.UTC(), To: s.To.UTC(), Opening: p.opening.Number, Closing: p.closing.Number, After: after,
 	})
 	if err != nil {
 		panic(err) // the years are those of RFC 3339: validate saw to it
@@ -36,7 +37,7 @@ func (s Statement) next(p period, after int64) string {
 }
 
 // resume is the period that a cursor keeps.
-func (s Statement) resume(ctx context.Context, db bun.IDB) (period, int64, error) {
+func (s Statement) resume(ctx context.Context, db bun.IDB, unit string) (period, int64, error) {
 	no := fmt.Errorf("%w: the cursor is not of this statement: begin it anew", ErrInvalid)
 	text, err := base64.RawURLEncoding.DecodeString(s.Cursor)
 	if err != nil {
@@ -46,7 +47,7 @@ func (s Statement) resume(ctx context.Context, db bun.IDB) (period, int64, error
 	if json.Unmarshal(text, &c) != nil {
 		return period{}, 0, no
 	}
-	if c.Account != s.Account || !c.From.Equal(s.From) || !c.To.Equal(s.To) {
+	if c.Account != s.Account || c.Unit != unit || !c.From.Equal(s.From) || !c.To.Equal(s.To) {
 		return period{}, 0, no
 	}
 	if c.After < c.Opening || c.Closing < c.After {
@@ -58,7 +59,7 @@ func (s Statement) resume(ctx context.Context, db bun.IDB) (period, int64, error
 	if err != nil {
 		return period{}, 0, err
 	}
-	p := period{s.Account, Booked{Number: -1}, Booked{Number: -1}}
+	p := period{s.Account, unit, Booked{Number: -1}, Booked{Number: -1}}
 	for _, b := range append(found, Booked{}) { // 0 is no entry and always there
 		if b.Number == c.Opening {
 			p.opening = b

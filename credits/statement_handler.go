@@ -38,7 +38,7 @@ func (l *Ledger) serveCSV(w http.ResponseWriter, r *http.Request, db *bun.DB) er
 	if err != nil {
 		return err
 	}
-	p, err := what.whole(r.Context(), db)
+	p, err := l.whole(r.Context(), db, what)
 	if err != nil {
 		return err
 	}

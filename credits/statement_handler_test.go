@@ -132,7 +132,7 @@ func TestHandler_AFileThatBreaksOffIsSeenToBe(t *testing.T) {
 	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
 		fill(t, db, 1250)
 		scope := tenancytest.Context(t, tenancy.Scope{Account: acc})
-		for after, whole := range map[int]bool{2: false, 3: false, 4: true} {
+		for after, whole := range map[int]bool{3: false, 4: false, 5: true} {
 			ctx, cancel := context.WithCancel(scope)
 			h := l.Handler(db.WithQueryHook(&stopping{after: after, stop: cancel}))
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r.WithContext(ctx)) }))

@@ -169,7 +169,7 @@ func TestStatement_RefusesWhatIsNone(t *testing.T) {
 		forged := func(text string) credits.Statement {
 			return credits.Statement{Account: acc, Cursor: base64.RawURLEncoding.EncodeToString([]byte(text))}
 		}
-		if page := statement(t, l, db, forged(`{"account":"acc_1","opening":0,"closing":4,"after":2}`)); len(page.Entries) != 2 {
+		if page := statement(t, l, db, forged(`{"account":"acc_1","unit":"credit","opening":0,"closing":4,"after":2}`)); len(page.Entries) != 2 {
 			t.Fatal("the form of a cursor has changed: so must this test", page)
 		}
 		joined(t, db, func(tx bun.Tx) { // which stays usable
@@ -184,12 +184,12 @@ func TestStatement_RefusesWhatIsNone(t *testing.T) {
 				"another end":             {Account: acc, Cursor: next, To: start.Add(time.Hour)},
 				"no base64":               {Account: acc, Cursor: "*"},
 				"no JSON":                 forged("x"),
-				"a number below zero":     forged(`{"account":"acc_1","opening":-1,"closing":4,"after":2}`),
-				"after before opening":    forged(`{"account":"acc_1","opening":2,"closing":4,"after":1}`),
-				"after past closing":      forged(`{"account":"acc_1","opening":0,"closing":2,"after":3}`),
-				"an entry to come":        forged(`{"account":"acc_1","opening":0,"closing":5,"after":2}`),
-				"an opening to come":      forged(`{"account":"acc_1","opening":9,"closing":9,"after":9}`),
-				"too large a number":      forged(`{"account":"acc_1","opening":0,"closing":9223372036854775808,"after":0}`),
+				"a number below zero":     forged(`{"account":"acc_1","unit":"credit","opening":-1,"closing":4,"after":2}`),
+				"after before opening":    forged(`{"account":"acc_1","unit":"credit","opening":2,"closing":4,"after":1}`),
+				"after past closing":      forged(`{"account":"acc_1","unit":"credit","opening":0,"closing":2,"after":3}`),
+				"an entry to come":        forged(`{"account":"acc_1","unit":"credit","opening":0,"closing":5,"after":2}`),
+				"an opening to come":      forged(`{"account":"acc_1","unit":"credit","opening":9,"closing":9,"after":9}`),
+				"too large a number":      forged(`{"account":"acc_1","unit":"credit","opening":0,"closing":9223372036854775808,"after":0}`),
 			} {
 				page, err := l.Statement(t.Context(), tx, what)
 				if !isInvalid(err) || page.Entries != nil {
@@ -319,6 +319,9 @@ func TestStatement_Page10000CostsWhatPage1Does(t *testing.T) {
 				t.Fatalf("%d entries from %d", len(page.Entries), page.Entries[0].Number)
 			}
 			for _, q := range hook.queries {
+				if strings.Contains(q, "next_at") {
+					continue // whether something is due, which only the first page asks
+				}
 				plans[i] = append(plans[i], plan(t, db, q))
 			}
 		}
