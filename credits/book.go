@@ -30,6 +30,9 @@ type book struct {
 	keys   map[string]*keyRow  // of the requests, as far as they are known
 	holds  map[string]*holdRow // of the requests
 
+	budgets    map[tenancy.Actor]*budgetRow // of those who spend; nil: they have none
+	thresholds []*thresholdRow
+
 	lines  []*entryRow // to be written
 	splits []splitRow  // to be written
 	notes  []func(context.Context, bun.IDB) error
@@ -40,6 +43,7 @@ type accountRow struct {
 	booked, held, debt, number int64
 	enteredAt                  time.Time // of the newest entry
 	nextAt                     time.Time // nothing is due before; zero: nothing at all
+	budgets, thresholds        int64     // how many it has
 }
 
 // part is what an entry puts into a grant, or takes from it (below zero). No grant:

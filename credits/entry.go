@@ -44,6 +44,8 @@ type Entry struct {
 	Key string `json:"key,omitempty"`
 	// Actor is who did it, as far as the caller said.
 	Actor tenancy.Actor `json:"actor,omitzero"`
+	// OnBehalf is on whose behalf the actor spent.
+	OnBehalf tenancy.Actor `json:"on_behalf,omitzero"`
 	// Operation and Note are the caller's words.
 	Operation string `json:"operation,omitempty"`
 	Note      string `json:"note,omitempty"`
@@ -89,13 +91,16 @@ type entryRow struct {
 	At        time.Time         `bun:"at"`
 	Basis     string            `bun:"basis"`
 	Hold      string            `bun:"hold_id"`
+
+	OnBehalfKind tenancy.ActorKind `bun:"on_behalf_kind"`
+	OnBehalfID   string            `bun:"on_behalf_id"`
 }
 
 func (r entryRow) entry() Entry {
 	return Entry{
 		Account: r.Account, Number: r.Number, Kind: r.Kind, Amount: r.Amount, Balance: r.Balance, Spendable: r.Spendable,
 		RefundOf: r.RefundOf, Key: r.Key, Actor: tenancy.Actor{Kind: r.ActorKind, ID: r.ActorID}, Operation: r.Operation, Note: r.Note, At: r.At.UTC(),
-		Basis: r.Basis, Hold: r.Hold,
+		Basis: r.Basis, Hold: r.Hold, OnBehalf: tenancy.Actor{Kind: r.OnBehalfKind, ID: r.OnBehalfID},
 	}
 }
 

@@ -169,6 +169,7 @@ func (b *book) add(g *grantRow) {
 	if !g.expired(b.now) {
 		b.due(g.ExpiresAt)
 	}
+	b.expect(g)
 	if g.inEffect(b.now) {
 		i, _ := slices.BinarySearchFunc(b.live, g, func(x, y *grantRow) int { return burnOrder(*x, *y) })
 		b.live = slices.Insert(b.live, i, g)

@@ -15,6 +15,7 @@ import (
 //
 //	GET /credits/balance
 //	GET /credits/entries?before=N&limit=N
+//	GET /credits/budgets
 //
 // Of an operator an entry shows that it was one and not who.
 func (l *Ledger) Handler(db *bun.DB) http.Handler {
@@ -46,8 +47,26 @@ func (l *Ledger) Handler(db *bun.DB) http.Handler {
 			if e.Actor.Kind == tenancy.ActorOperator {
 				page.Entries[i].Actor.ID = ""
 			}
+			if e.OnBehalf.Kind == tenancy.ActorOperator {
+				page.Entries[i].OnBehalf.ID = ""
+			}
 		}
 		problem.JSON(w, http.StatusOK, page)
+		return nil
+	})
+	mux.Route("GET /credits/budgets", func(w http.ResponseWriter, r *http.Request) error {
+		budgets, err := l.Budgets(r.Context(), db, tenancy.From(r.Context()).Account)
+		if err != nil {
+			return err
+		}
+		for i, b := range budgets {
+			if b.Subject.Kind == tenancy.ActorOperator {
+				budgets[i].Subject.ID = ""
+			}
+		}
+		problem.JSON(w, http.StatusOK, struct {
+			Budgets []Budget `json:"budgets"`
+		}{budgets})
 		return nil
 	})
 	return mux

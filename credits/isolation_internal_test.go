@@ -30,6 +30,7 @@ type lockedRow struct {
 func TestM11_OwnTablesAreKeptApart(t *testing.T) {
 	models := []any{
 		(*lockedRow)(nil), (*grantRow)(nil), (*entryRow)(nil), (*splitRow)(nil), (*keyRow)(nil), (*holdRow)(nil),
+		(*budgetRow)(nil), (*thresholdRow)(nil),
 	}
 	var tables []owned.Table
 	for _, m := range models {

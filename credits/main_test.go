@@ -86,6 +86,7 @@ func requireError(t testing.TB, err, want error) {
 
 var tables = []string{
 	"credits_accounts", "credits_grants", "credits_entries", "credits_splits", "credits_keys", "credits_holds",
+	"credits_budgets", "credits_thresholds",
 	"tenancy_events", "tenancy_deliveries", "tenancy_audit",
 }
 

@@ -18,6 +18,8 @@ func Tables() []owned.Table {
 		{Model: (*splitRow)(nil)},
 		{Model: (*keyRow)(nil)},
 		{Model: (*holdRow)(nil)},
+		{Model: (*budgetRow)(nil)},
+		{Model: (*thresholdRow)(nil)},
 	}
 	for i := range tables {
 		tables[i].SelfGuarded, tables[i].Keep = true, true
