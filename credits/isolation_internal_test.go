@@ -37,7 +37,7 @@ func TestM11_OwnTablesAreKeptApart(t *testing.T) {
 		tables = append(tables, owned.Table{Model: m})
 	}
 	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
-		tenancytest.Run(t, db, owned.New(owned.Config{Tables: tables}), &grantRow{Amount: 100, Remaining: 50})
+		tenancytest.Run(t, db, owned.New(owned.Config{Tables: tables}), &grantRow{Amount: 100, Remaining: 50}, &thresholdRow{Low: 50, Reset: 100})
 		want := dbtest.Named(db, models)
 		if d := cmp.Diff(want, dbtest.Tables(t, db, "credits_")); d != "" {
 			t.Errorf("the tables of the package (-named in this test +there):\n%s", d)

@@ -38,7 +38,7 @@ var allowed = map[string]bool{
 	"credits_holds.on_behalf_kind": true, "credits_holds.on_behalf_id": true,
 	"credits_budgets.subject_kind": true, "credits_budgets.subject_id": true, "credits_budgets.period": true, "credits_budgets.zone": true,
 	"credits_thresholds.name": true,
-	"credits_splits.unit": true, "credits_accounts.unit": true, "credits_grants.unit": true, "credits_grants.category": true,
+	"credits_splits.unit":     true, "credits_accounts.unit": true, "credits_grants.unit": true, "credits_grants.category": true,
 	"credits_keys.hash": true, "credits_keys.unit": true, "credits_keys.outcome": true, "credits_keys.key": true,
 	"tenancy_accounts.status": true, "tenancy_accounts.plan": true, "tenancy_accounts.owner_id": true, "tenancy_accounts.zone": true,
 	"tenancy_accounts.suspended_from": true, "tenancy_accounts.closed_from": true,
@@ -82,6 +82,12 @@ func (w *world) fill(t *testing.T, account tenancy.AccountID, owner tenancy.User
 	db := w.plainly(t)
 	ledger := credits.New(credits.Config{Now: w.clock.Now})
 	if _, err := ledger.Grant(t.Context(), db, credits.Grant{Account: account, Amount: 9, Key: "k", Actor: operator}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ledger.SetBudget(t.Context(), db, credits.SetBudget{Account: account, Subject: operator, Limit: 9}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ledger.SetThreshold(t.Context(), db, credits.SetThreshold{Account: account}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := ledger.Hold(t.Context(), db, credits.Hold{Account: account, Amount: 1}); err != nil {
@@ -209,7 +215,7 @@ func TestM13_ErasureLeavesNothingPersonalAnywhere(t *testing.T) {
 		want := map[string]int{
 			"tenancy_accounts": 1, "tenancy_users": 1, "tenancy_audit": counts(before, ada, adaUser)["tenancy_audit"] + 2, "tenancy_audit_seals": 1,
 			"tenancy_events": 1, "tenancy_deliveries": 1, "tenancy_tombstones": 1, // of the erasure itself
-			"credits_accounts": 1, "credits_grants": 1, "credits_entries": 1, "credits_splits": 1, "credits_keys": 1, "credits_holds": 1,
+			"credits_accounts": 1, "credits_grants": 1, "credits_entries": 1, "credits_splits": 1, "credits_keys": 1, "credits_holds": 1, "credits_budgets": 1, "credits_thresholds": 1,
 			"billing_accounts": 1, "billing_subscriptions": 1, "billing_transfers": 1, "billing_references": 1, "receipts": 3,
 		}
 		diff(t, "what is kept", want, kept)
