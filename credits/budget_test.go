@@ -3,6 +3,8 @@ package credits_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -434,5 +436,87 @@ func TestBudgetRace_TwoProcessesSpendExactlyABudget(t *testing.T) {
 		requireUsed(t, l, db, keyA, 50, 0)
 		creditstest.RequireBalance(t, l, db, acc, 950)
 		creditstest.RequireSound(t, l, db, acc)
+	})
+}
+
+// A key spends on behalf of the member on whose rights it acts.
+func TestBudget_MiddlewareSaysOnWhoseBehalf(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		fund(t, l, db, 100)
+		setBudget(t, l, db, credits.SetBudget{Subject: ada, Limit: 7})
+		ask := func(scope tenancy.Scope) *httptest.ResponseRecorder {
+			scope.Account = acc
+			w := httptest.NewRecorder()
+			h := l.Middleware(db, credits.Fixed(5))(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			h.ServeHTTP(w, httptest.NewRequestWithContext(tenancytest.Context(t, scope), "POST", "/", nil))
+			return w
+		}
+		hers := tenancy.Scope{Actor: keyA, Delegation: &tenancy.Delegation{User: "usr_ada"}}
+		for _, c := range []struct {
+			scope tenancy.Scope
+			want  int
+		}{
+			{hers, 200}, {hers, 403}, {tenancy.Scope{Actor: ada}, 403},
+			{tenancy.Scope{Actor: keyA}, 200}, {tenancy.Scope{Actor: keyA, Delegation: &tenancy.Delegation{}}, 200},
+		} {
+			if w := ask(c.scope); w.Code != c.want || c.want == 403 && (!strings.Contains(w.Body.String(), `"code":"budget_exceeded"`) || w.Header().Get("Retry-After") != "") {
+				t.Errorf("%+v: %d %s", c.scope, w.Code, w.Body)
+			}
+		}
+		requireUsed(t, l, db, ada, 5, 0)
+	})
+}
+
+func TestHandler_ServesBudgets(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		ask := func() string {
+			w := httptest.NewRecorder()
+			ctx := tenancytest.Context(t, tenancy.Scope{Account: acc})
+			l.Handler(db).ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/credits/budgets", nil))
+			if w.Code != 200 {
+				t.Errorf("%d", w.Code)
+			}
+			return strings.TrimSpace(w.Body.String())
+		}
+		if got := ask(); got != `{"budgets":[]}` {
+			t.Error(got)
+		}
+		setBudget(t, l, db, credits.SetBudget{Subject: tenancy.Actor{Kind: tenancy.ActorOperator, ID: "op_secret"}, Limit: 5})
+		setBudget(t, l, db, credits.SetBudget{Subject: keyA, Limit: 7, Period: credits.BudgetDay})
+		want := `{"budgets":[{"subject":{"kind":"key","id":"key_a"},"limit":7,"used":0,"held":0,"period":"day","zone":"UTC",` +
+			`"since":"2026-03-01T00:00:00Z","until":"2026-03-02T00:00:00Z"},` +
+			`{"subject":{"kind":"operator","id":""},"limit":5,"used":0,"held":0,"period":"life","zone":"UTC","since":"2026-03-01T09:00:00Z"}]}`
+		if d := cmp.Diff(want, ask()); d != "" {
+			t.Error(d)
+		}
+	})
+}
+
+func TestVerify_FindsWhatABudgetCountsWrong(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		fund(t, l, db, 100)
+		setBudget(t, l, db, credits.SetBudget{Subject: keyA, Limit: 50})
+		e := deduct(t, l, db, credits.Deduct{Account: acc, Amount: 9, Actor: keyA})
+		refund(t, l, db, credits.Refund{Account: acc, Entry: e.Number, Amount: 2, Key: "r"})
+		hold(t, l, db, credits.Hold{Account: acc, Amount: 4, Actor: keyB, OnBehalf: keyA})
+		creditstest.RequireSound(t, l, db, acc)
+		for damage, want := range map[string]string{
+			"UPDATE credits_budgets SET used = 8":     "a budget counts what was spent: key key_a used 8, its entries of the period took 9 and 2 came back",
+			"UPDATE credits_budgets SET held = 5":     "a budget counts what is held: key key_a holds 5, its holds 4",
+			"UPDATE credits_accounts SET budgets = 0": "the account counts its budgets and thresholds: it says 0 and 0, there are 1 and 0",
+		} {
+			tx, err := db.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			exec(t, tx, damage)
+			found, err := l.Verify(t.Context(), tx, acc)
+			if err != nil || len(found) != 1 || found[0].String() != "acc_1: "+want {
+				t.Errorf("%s: %v %v", damage, found, err)
+			}
+			if err := tx.Rollback(); err != nil {
+				t.Fatal(err)
+			}
+		}
 	})
 }
