@@ -1,6 +1,7 @@
 package credits_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -444,23 +445,32 @@ func TestBudget_MiddlewareSaysOnWhoseBehalf(t *testing.T) {
 	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
 		fund(t, l, db, 100)
 		setBudget(t, l, db, credits.SetBudget{Subject: ada, Limit: 7})
-		ask := func(scope tenancy.Scope) *httptest.ResponseRecorder {
-			scope.Account = acc
+		accounts := tenancy.New(tenancy.Config{
+			Loader: func(context.Context, bun.IDB, tenancy.AccountID) (tenancy.State, tenancy.Plan, error) {
+				return tenancy.State{Status: tenancy.StatusActive}, tenancytest.Plans()[1], nil
+			},
+		})
+		ask := func(actor tenancy.Actor, delegation *tenancy.Delegation) *httptest.ResponseRecorder {
+			ctx, err := accounts.EnterAs(t.Context(), db, tenancy.Principal{Account: acc, Actor: actor, Delegation: delegation}, tenancy.Use)
+			if err != nil {
+				t.Fatal(err)
+			}
 			w := httptest.NewRecorder()
 			h := l.Middleware(db, credits.Fixed(5))(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-			h.ServeHTTP(w, httptest.NewRequestWithContext(tenancytest.Context(t, scope), "POST", "/", nil))
+			h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, "POST", "/", nil))
 			return w
 		}
-		hers := tenancy.Scope{Actor: keyA, Delegation: &tenancy.Delegation{User: "usr_ada"}}
+		hers := &tenancy.Delegation{User: "usr_ada", Scopes: []tenancy.Permission{tenancy.AllScopes}}
 		for _, c := range []struct {
-			scope tenancy.Scope
-			want  int
+			actor      tenancy.Actor
+			delegation *tenancy.Delegation
+			want       int
 		}{
-			{hers, 200}, {hers, 403}, {tenancy.Scope{Actor: ada}, 403},
-			{tenancy.Scope{Actor: keyA}, 200}, {tenancy.Scope{Actor: keyA, Delegation: &tenancy.Delegation{}}, 200},
+			{keyA, hers, 200}, {keyA, hers, 403}, {ada, nil, 403},
+			{keyA, nil, 200}, {keyA, &tenancy.Delegation{}, 200},
 		} {
-			if w := ask(c.scope); w.Code != c.want || c.want == 403 && (!strings.Contains(w.Body.String(), `"code":"budget_exceeded"`) || w.Header().Get("Retry-After") != "") {
-				t.Errorf("%+v: %d %s", c.scope, w.Code, w.Body)
+			if w := ask(c.actor, c.delegation); w.Code != c.want || c.want == 403 && (!strings.Contains(w.Body.String(), `"code":"budget_exceeded"`) || w.Header().Get("Retry-After") != "") {
+				t.Errorf("%+v: %d %s", c, w.Code, w.Body)
 			}
 		}
 		requireUsed(t, l, db, ada, 5, 0)
