@@ -241,9 +241,9 @@ func TestBudget_ARefundGivesBackWhileThePeriodLasts(t *testing.T) {
 		before := deduct(t, l, db, credits.Deduct{Account: acc, Amount: 7, Actor: keyA})
 		setBudget(t, l, db, credits.SetBudget{Subject: keyA, Limit: 20, Period: credits.BudgetDay})
 		setBudget(t, l, db, credits.SetBudget{Subject: ada, Limit: 20, Period: credits.BudgetMonth})
-		refund(t, l, db, credits.Refund{Account: acc, Entry: before.Number, Key: "before"})
-		requireUsed(t, l, db, keyA, 0, 0)
 		e := deduct(t, l, db, credits.Deduct{Account: acc, Amount: 8, Actor: keyA, OnBehalf: ada})
+		refund(t, l, db, credits.Refund{Account: acc, Entry: before.Number, Key: "before"}) // which never counted
+		requireUsed(t, l, db, keyA, 8, 0)
 		refund(t, l, db, credits.Refund{Account: acc, Entry: e.Number, Amount: 3, Key: "some"})
 		requireUsed(t, l, db, keyA, 5, 0)
 		requireUsed(t, l, db, ada, 5, 0)

@@ -183,6 +183,17 @@ func TestThreshold_WhatHappensByItselfIsHeardOfAsOfThen(t *testing.T) {
 	}
 }
 
+// What happens by itself at the moment of a request has happened before it.
+func TestThreshold_WhatHappensByItselfComesBeforeTheRequest(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
+		setThreshold(t, l, db, credits.SetThreshold{Low: 5})
+		grant(t, l, db, credits.Grant{Account: acc, Amount: 10, Key: "g", EffectiveAt: start.Add(time.Hour)})
+		clock.Advance(time.Hour)
+		deduct(t, l, db, credits.Deduct{Account: acc, Amount: 8})
+		requireHeard(t, db, "-low: 0 0s", "low: 10 1h0m0s", "-low: 2 1h0m0s")
+	})
+}
+
 // Requests that share a commit are heard of one by one.
 func TestThreshold_ManyAtOnceCrossItOnce(t *testing.T) {
 	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
