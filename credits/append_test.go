@@ -43,11 +43,12 @@ func TestAppendOnly_OnSQLiteByTriggers(t *testing.T) {
 }
 
 // privileges are what the role of a serving process needs for this package, and
-// all it needs: entries, splits and the audit log can only grow, and nothing can
-// be deleted.
+// all it needs: entries, splits and the audit log can only grow, and nothing of
+// the ledger can be deleted.
 var privileges = []string{
 	"SELECT, INSERT ON credits_entries, credits_splits, credits_keys, tenancy_events, tenancy_deliveries, tenancy_audit",
 	"SELECT, INSERT, UPDATE ON credits_accounts, credits_grants, credits_holds",
+	"SELECT, INSERT, UPDATE, DELETE ON credits_budgets, credits_thresholds",
 }
 
 func TestPrivileges_AreThoseOfThePackageComment(t *testing.T) {
@@ -141,7 +142,13 @@ func TestPrivileges_AreAllNeeded(t *testing.T) {
 		_, err = l.Grant(t.Context(), tx, credits.Grant{Account: account, Amount: 1, Key: "g2"})
 		do(err)
 		for range 2 {
-			_, err = l.Deduct(t.Context(), tx, credits.Deduct{Account: account, Amount: 10, Key: "d"})
+			_, err = l.SetBudget(t.Context(), tx, credits.SetBudget{Account: account, Subject: keyA, Limit: 10})
+			do(err)
+			_, err = l.SetThreshold(t.Context(), tx, credits.SetThreshold{Account: account, Low: 7})
+			do(err)
+		}
+		for range 2 {
+			_, err = l.Deduct(t.Context(), tx, credits.Deduct{Account: account, Amount: 10, Key: "d", Actor: keyA})
 			do(err)
 		}
 		if _, err = l.Deduct(t.Context(), tx, credits.Deduct{Account: account, Amount: 10, Key: "short"}); !errors.Is(err, credits.ErrInsufficient) {
@@ -159,6 +166,8 @@ func TestPrivileges_AreAllNeeded(t *testing.T) {
 		do(err)
 		_, err = l.Verify(t.Context(), tx, account)
 		do(err)
+		do(l.RemoveBudget(t.Context(), tx, credits.RemoveBudget{Account: account, Subject: keyA}))
+		do(l.RemoveThreshold(t.Context(), tx, credits.RemoveThreshold{Account: account}))
 		return failed
 	}
 	// Reading what is to be delivered and the audit log is for those who deliver and

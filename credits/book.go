@@ -30,6 +30,9 @@ type book struct {
 	keys   map[string]*keyRow  // of the requests, as far as they are known
 	holds  map[string]*holdRow // of the requests
 
+	budgets    map[tenancy.Actor]*budgetRow // of those who spend; nil: they have none
+	thresholds []*thresholdRow
+
 	lines  []*entryRow // to be written
 	splits []splitRow  // to be written
 	notes  []func(context.Context, bun.IDB) error
@@ -42,6 +45,7 @@ type accountRow struct {
 	booked, held, debt, number int64
 	enteredAt                  time.Time // of the newest entry
 	nextAt                     time.Time // nothing is due before; zero: nothing at all
+	budgets, thresholds        int64     // how many it has
 }
 
 // part is what an entry puts into a grant, or takes from it (below zero). No grant:
@@ -148,6 +152,27 @@ func (b *book) line(number int64) *entryRow { return b.lines[number-b.was.number
 func (b *book) due(at time.Time) {
 	if !at.IsZero() && (b.row.nextAt.IsZero() || at.Before(b.row.nextAt)) {
 		b.row.nextAt = at
+	}
+}
+
+// written goes on with a book that was flushed.
+func (b *book) written() {
+	b.row.version++
+	b.was = b.row
+	b.lines, b.splits, b.notes = nil, nil, nil
+	for _, g := range b.grants {
+		g.made, g.moved, g.set = false, 0, 0
+	}
+	for _, h := range b.holds {
+		h.made, h.changed = false, false
+	}
+	for _, r := range b.budgets {
+		if r != nil {
+			r.made, r.changed = false, false
+		}
+	}
+	for _, r := range b.thresholds {
+		r.made, r.changed = false, false
 	}
 }
 

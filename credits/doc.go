@@ -58,4 +58,5 @@
 //
 //	GRANT SELECT, INSERT ON credits_entries, credits_splits, credits_keys, tenancy_events, tenancy_deliveries, tenancy_audit TO app;
 //	GRANT SELECT, INSERT, UPDATE ON credits_accounts, credits_grants, credits_holds TO app;
+//	GRANT SELECT, INSERT, UPDATE, DELETE ON credits_budgets, credits_thresholds TO app;
 package credits

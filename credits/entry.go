@@ -44,6 +44,8 @@ type Entry struct {
 	Key string `json:"key,omitempty"`
 	// Actor is who did it, as far as the caller said.
 	Actor tenancy.Actor `json:"actor,omitzero"`
+	// OnBehalf is on whose behalf the actor spent.
+	OnBehalf tenancy.Actor `json:"on_behalf,omitzero"`
 	// Operation and Note are the caller's words.
 	Operation string `json:"operation,omitempty"`
 	Note      string `json:"note,omitempty"`
@@ -95,14 +97,17 @@ type entryRow struct {
 	Hold      string            `bun:"hold_id"`
 	Grant     string            `bun:"grant_id"` // of its only split, if it has one only
 	Hash      string            `bun:"hash"`     // of the request that had the key
+
+	OnBehalfKind tenancy.ActorKind `bun:"on_behalf_kind"`
+	OnBehalfID   string            `bun:"on_behalf_id"`
 }
 
 const entryColumns = `e.account_id, e.unit, e.number, e.kind, e.amount, e.balance, e.spendable, COALESCE(e.refund_of, 0), e.key,
-	e.actor_kind, e.actor_id, e.operation, e.note, e.at, e.basis, e.hold_id`
+	e.actor_kind, e.actor_id, e.operation, e.note, e.at, e.basis, e.hold_id, e.on_behalf_kind, e.on_behalf_id`
 
 func scanEntry(scan func(...any) error) (e entryRow, err error) {
 	err = scan(&e.Account, &e.Unit, &e.Number, &e.Kind, &e.Amount, &e.Balance, &e.Spendable, &e.RefundOf, &e.Key,
-		&e.ActorKind, &e.ActorID, &e.Operation, &e.Note, &e.At, &e.Basis, &e.Hold)
+		&e.ActorKind, &e.ActorID, &e.Operation, &e.Note, &e.At, &e.Basis, &e.Hold, &e.OnBehalfKind, &e.OnBehalfID)
 	return e, err
 }
 
@@ -110,7 +115,7 @@ func (r entryRow) entry() Entry {
 	return Entry{
 		Account: r.Account, Number: r.Number, Kind: r.Kind, Amount: r.Amount, Balance: r.Balance, Spendable: r.Spendable,
 		RefundOf: r.RefundOf, Key: r.Key, Actor: tenancy.Actor{Kind: r.ActorKind, ID: r.ActorID}, Operation: r.Operation, Note: r.Note, At: r.At.UTC(),
-		Basis: r.Basis, Hold: r.Hold,
+		Basis: r.Basis, Hold: r.Hold, OnBehalf: tenancy.Actor{Kind: r.OnBehalfKind, ID: r.OnBehalfID},
 	}
 }
 

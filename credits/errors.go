@@ -37,6 +37,20 @@ var (
 	// ErrHoldEnded: the hold was settled or released, or its time was over.
 	ErrHoldEnded = problem.New(http.StatusConflict, "hold_ended", "the hold is settled or released: it holds nothing any more")
 
+	// ErrBudget: whoever spends has spent its budget, whatever the account has. The error
+	// that carries it is a *BudgetError.
+	//
+	// It answers 403 and not 402, since paying does not help, and not 429 with its
+	// Retry-After, on which clients wait and try again by themselves: a budget may begin
+	// anew in a month or never, and until then only who set it can help.
+	ErrBudget = problem.New(http.StatusForbidden, "budget_exceeded", "the budget for this key or member does not allow it: ask whoever set it, or wait until it begins anew")
+
+	// ErrNoBudget: nobody has set a budget for that subject.
+	ErrNoBudget = problem.New(http.StatusNotFound, "no_budget", "there is no budget for that key or member")
+
+	// ErrNoThreshold: the account has no threshold of that name.
+	ErrNoThreshold = problem.New(http.StatusNotFound, "no_threshold", "there is no such threshold")
+
 	// ErrBusy: as many requests as Config.Combine lets wait do. Ask again later.
 	ErrBusy = problem.New(http.StatusServiceUnavailable, "credits_busy", "too many requests for credits are waiting: try again later")
 

@@ -18,8 +18,10 @@ func flush(ctx context.Context, db bun.IDB, books []*book) error {
 	if err := w.write(ctx, db); err != nil {
 		return err
 	}
-	if err := flushHolds(ctx, db, books); err != nil {
-		return err
+	for _, write := range []func(context.Context, bun.IDB, []*book) error{flushHolds, flushBudgets, flushThresholds} {
+		if err := write(ctx, db, books); err != nil {
+			return err
+		}
 	}
 	for _, b := range books {
 		for _, note := range b.notes {
@@ -56,10 +58,10 @@ type writing struct {
 func gather(db bun.IDB, books []*book) writing {
 	text, num, at := "text", "bigint", "timestamptz"
 	w := writing{
-		entries:  newSheet(db, text, text, num, text, num, num, num, num, text, text, text, text, text, at, text, text, text, text),
+		entries:  newSheet(db, text, text, num, text, num, num, num, num, text, text, text, text, text, at, text, text, text, text, text, text),
 		splits:   newSheet(db, text, text, num, num, text, num),
 		grants:   newLookup(db, text, text, num, num),
-		keys:     newSheet(db, text, text, text, text, text, num, num, num, text, at),
+		keys:     newSheet(db, text, text, text, text, text, num, num, num, text, text, at),
 		accounts: newLookup(db, text, text, num, num, num, num, num, num, at, at),
 	}
 	for _, b := range books {
@@ -106,6 +108,8 @@ func (w writing) entry(e *entryRow) {
 	s.text(e.Hold)
 	s.text(e.Grant)
 	s.text(e.Hash)
+	s.text(string(e.OnBehalfKind))
+	s.text(e.OnBehalfID)
 }
 
 func (w writing) split(p splitRow) {
@@ -136,6 +140,7 @@ func (w writing) key(k *keyRow) {
 	s.number(k.Number)
 	s.int(k.Need)
 	s.int(k.Have)
+	s.text(k.Detail)
 	s.text(k.Hold)
 	s.time(k.CreatedAt)
 }
@@ -158,9 +163,9 @@ func (w writing) account(b *book) {
 // range from nothing to its amount.
 const (
 	insertEntries = `INSERT INTO credits_entries (account_id, unit, number, kind, amount, balance, spendable, refund_of, key,
-		operation, note, actor_kind, actor_id, at, basis, hold_id, grant_id, hash) ?`
+		operation, note, actor_kind, actor_id, at, basis, hold_id, grant_id, hash, on_behalf_kind, on_behalf_id) ?`
 	insertSplits = `INSERT INTO credits_splits (account_id, unit, number, position, grant_id, amount) ?`
-	insertKeys   = `INSERT INTO credits_keys (account_id, key, hash, unit, outcome, number, need, have, hold_id, created_at) ?`
+	insertKeys   = `INSERT INTO credits_keys (account_id, key, hash, unit, outcome, number, need, have, detail, hold_id, created_at) ?`
 	moveGrants   = `WITH d (account_id, grant_id, moved, held) AS (?)
 		UPDATE credits_grants SET remaining = credits_grants.remaining + d.moved, held = credits_grants.held + d.held
 		FROM d WHERE credits_grants.account_id = d.account_id AND credits_grants.grant_id = d.grant_id

@@ -166,6 +166,7 @@ func (b *book) add(g *grantRow) {
 	g.Account, g.ID, g.Unit, g.made = b.account, id.New("grt"), b.ledger.cfg.Unit, true
 	g.Number, g.CreatedAt = b.row.number+1, b.now
 	b.grants = append(b.grants, g)
+	b.expect(g)
 	if g.inEffect(b.now) {
 		i, _ := slices.BinarySearchFunc(b.live, g, func(x, y *grantRow) int { return burnOrder(*x, *y) })
 		b.live = slices.Insert(b.live, i, g)

@@ -23,6 +23,8 @@ import (
 // file that cannot be written to its end ends with its connection, and without its
 // line of kind closing.
 //
+//	GET /credits/budgets
+//
 // Of an operator an entry shows that it was one and not who.
 func (l *Ledger) Handler(db *bun.DB) http.Handler {
 	mux := problem.NewMux(l.cfg.OnError)
@@ -55,6 +57,21 @@ func (l *Ledger) Handler(db *bun.DB) http.Handler {
 	})
 	mux.Route("GET /credits/statement", func(w http.ResponseWriter, r *http.Request) error { return l.serveStatement(w, r, db) })
 	mux.Route("GET /credits/statement.csv", func(w http.ResponseWriter, r *http.Request) error { return l.serveCSV(w, r, db) })
+	mux.Route("GET /credits/budgets", func(w http.ResponseWriter, r *http.Request) error {
+		budgets, err := l.Budgets(r.Context(), db, tenancy.From(r.Context()).Account)
+		if err != nil {
+			return err
+		}
+		for i, b := range budgets {
+			if b.Subject.Kind == tenancy.ActorOperator {
+				budgets[i].Subject.ID = ""
+			}
+		}
+		problem.JSON(w, http.StatusOK, struct {
+			Budgets []Budget `json:"budgets"`
+		}{budgets})
+		return nil
+	})
 	return mux
 }
 

@@ -32,6 +32,9 @@ type Hold struct {
 	Note string
 	// Actor is who spends: a key, a member. Default: it is not said.
 	Actor tenancy.Actor
+	// OnBehalf is on whose behalf the actor spends: the member who made the key. The budgets
+	// of both count. Default: nobody's.
+	OnBehalf tenancy.Actor
 }
 
 // AtEnd is what becomes of a hold whose time is over.
@@ -70,6 +73,7 @@ type Held struct {
 	Operation string        `json:"operation,omitempty"`
 	Note      string        `json:"note,omitempty"`
 	Actor     tenancy.Actor `json:"actor,omitzero"`
+	OnBehalf  tenancy.Actor `json:"on_behalf,omitzero"`
 	AtEnd     AtEnd         `json:"at_end"`
 	ExpiresAt time.Time     `json:"expires_at"`
 	CreatedAt time.Time     `json:"created_at"`
@@ -94,8 +98,9 @@ const (
 // Called again with the same key and content it returns the first hold, as it is by
 // now, with Replayed set.
 //
-// It returns an *InsufficientError (errors.Is ErrInsufficient), which writes nothing
-// but the key, ErrKeyReused and ErrInvalid.
+// It returns an *InsufficientError (errors.Is ErrInsufficient) and a *BudgetError
+// (errors.Is ErrBudget), as Deduct does, which write nothing but the key, ErrKeyReused and
+// ErrInvalid.
 func (l *Ledger) Hold(ctx context.Context, db bun.IDB, h Hold) (Held, error) {
 	if h.For == 0 {
 		h.For = defaultHold
@@ -107,15 +112,15 @@ func (l *Ledger) Hold(ctx context.Context, db bun.IDB, h Hold) (Held, error) {
 		return Held{}, err
 	}
 	out, err := l.ask(ctx, db, request{
-		account: h.Account, key: h.Key, takes: h.Amount,
+		account: h.Account, key: h.Key, takes: h.Amount, spenders: spenders{h.Actor, h.OnBehalf},
 		hash: l.digest([]any{"hold", h.Amount, h.Operation, h.For, h.AtEnd}),
-		do:   func(_ context.Context, b *book) (outcome, error) { return b.holdNew(h) },
+		do:   func(ctx context.Context, b *book) (outcome, error) { return b.holdNew(ctx, h) },
 	})
 	return out.hold, err
 }
 
 func (h Hold) validate() error {
-	if err := checkSpending(h.Account, h.Amount, h.Key, h.Operation, h.Note, h.Actor); err != nil {
+	if err := checkSpending(h.Account, h.Amount, h.Key, h.Operation, h.Note, h.Actor, h.OnBehalf); err != nil {
 		return err
 	}
 	if !slices.Contains(atEnds, h.AtEnd) {
@@ -131,7 +136,14 @@ func checkFor(d time.Duration) error {
 	return nil
 }
 
-func (b *book) holdNew(h Hold) (outcome, error) {
+func (b *book) holdNew(ctx context.Context, h Hold) (outcome, error) {
+	budgets, err := b.budgetsOf(ctx, spenders{h.Actor, h.OnBehalf})
+	if err != nil {
+		return outcome{}, err
+	}
+	if err := within(budgets, h.Amount); err != nil {
+		return outcome{}, err
+	}
 	have := b.spendable(h.Operation)
 	if h.Amount > have {
 		return outcome{}, b.ledger.insufficient(h.Amount, have)
@@ -139,6 +151,7 @@ func (b *book) holdNew(h Hold) (outcome, error) {
 	row := &holdRow{
 		Account: b.account, ID: id.New("hld"), Unit: b.ledger.cfg.Unit, State: HoldOpen, Amount: h.Amount,
 		AtEnd: h.AtEnd, Operation: h.Operation, Note: h.Note, ActorKind: h.Actor.Kind, ActorID: h.Actor.ID,
+		OnBehalfKind: h.OnBehalf.Kind, OnBehalfID: h.OnBehalf.ID,
 		ExpiresAt: micro(b.now.Add(h.For)), CreatedAt: b.now, made: true,
 	}
 	for _, p := range b.take(h.Operation, h.Amount) {
@@ -146,6 +159,7 @@ func (b *book) holdNew(h Hold) (outcome, error) {
 		row.parts = append(row.parts, share{p.grant.ID, -p.amount})
 	}
 	row.Parts = formatParts(row.parts)
+	count(budgets, 0, h.Amount)
 	b.keep(row)
 	b.due(row.ExpiresAt)
 	return outcome{hold: b.held(row)}, nil

@@ -30,20 +30,24 @@ type holdRow struct {
 	Note      string            `bun:"note"`
 	ActorKind tenancy.ActorKind `bun:"actor_kind"`
 	ActorID   string            `bun:"actor_id"`
-	ExpiresAt time.Time         `bun:"expires_at"`
-	CreatedAt time.Time         `bun:"created_at"`
+
+	OnBehalfKind tenancy.ActorKind `bun:"on_behalf_kind"`
+	OnBehalfID   string            `bun:"on_behalf_id"`
+
+	ExpiresAt time.Time `bun:"expires_at"`
+	CreatedAt time.Time `bun:"created_at"`
 
 	parts         []share
 	made, changed bool // it is to be written
 }
 
 const holdColumns = `h.account_id, h.hold_id, h.unit, h.state, h.amount, h.used, h.settled, h.parts, h.at_end,
-	h.operation, h.note, h.actor_kind, h.actor_id, h.expires_at, h.created_at`
+	h.operation, h.note, h.actor_kind, h.actor_id, h.on_behalf_kind, h.on_behalf_id, h.expires_at, h.created_at`
 
 func scanHold(scan func(...any) error) (*holdRow, error) {
 	h := &holdRow{}
 	err := scan(&h.Account, &h.ID, &h.Unit, &h.State, &h.Amount, &h.Used, &h.Settled, &h.Parts, &h.AtEnd,
-		&h.Operation, &h.Note, &h.ActorKind, &h.ActorID, &h.ExpiresAt, &h.CreatedAt)
+		&h.Operation, &h.Note, &h.ActorKind, &h.ActorID, &h.OnBehalfKind, &h.OnBehalfID, &h.ExpiresAt, &h.CreatedAt)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +71,7 @@ func (h *holdRow) held() Held {
 	return Held{
 		Account: h.Account, ID: h.ID, State: h.State, Amount: h.Amount, Left: h.left(), Settled: h.Settled,
 		Operation: h.Operation, Note: h.Note, Actor: tenancy.Actor{Kind: h.ActorKind, ID: h.ActorID},
-		AtEnd: h.AtEnd, ExpiresAt: h.ExpiresAt, CreatedAt: h.CreatedAt,
+		OnBehalf: tenancy.Actor{Kind: h.OnBehalfKind, ID: h.OnBehalfID}, AtEnd: h.AtEnd, ExpiresAt: h.ExpiresAt, CreatedAt: h.CreatedAt,
 	}
 }
 
@@ -103,6 +107,14 @@ func (b *book) keep(h *holdRow) {
 // letGo lets go of n of what the hold still holds, from its first part on, and returns
 // the shares it let go of.
 func (b *book) letGo(ctx context.Context, h *holdRow, n int64) ([]part, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	budgets, err := b.budgetsOf(ctx, h.spenders())
+	if err != nil {
+		return nil, err
+	}
+	count(budgets, 0, -n)
 	var out []part
 	skip := h.Used
 	for _, p := range h.parts {

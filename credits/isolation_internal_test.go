@@ -46,13 +46,14 @@ type priceRow struct {
 func TestM11_OwnTablesAreKeptApart(t *testing.T) {
 	models := []any{
 		(*lockedRow)(nil), (*grantRow)(nil), (*entryRow)(nil), (*splitRow)(nil), (*keyRow)(nil), (*holdRow)(nil), (*priceRow)(nil),
+		(*budgetRow)(nil), (*thresholdRow)(nil),
 	}
 	var tables []owned.Table
 	for _, m := range models {
 		tables = append(tables, owned.Table{Model: m})
 	}
 	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
-		tenancytest.Run(t, db, owned.New(owned.Config{Tables: tables}), &grantRow{Amount: 100, Remaining: 50})
+		tenancytest.Run(t, db, owned.New(owned.Config{Tables: tables}), &grantRow{Amount: 100, Remaining: 50}, &thresholdRow{Low: 50, Reset: 100})
 		want := dbtest.Named(db, models)
 		if d := cmp.Diff(want, dbtest.Tables(t, db, "credits_")); d != "" {
 			t.Errorf("the tables of the package (-named in this test +there):\n%s", d)

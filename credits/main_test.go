@@ -18,7 +18,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	dbtest.Main(m, map[string]dbtest.ChildFunc{"deduct": deductChild, "mix": mixChild, "refund": refundChild})
+	dbtest.Main(m, map[string]dbtest.ChildFunc{"deduct": deductChild, "mix": mixChild, "refund": refundChild, "budget": budgetChild})
 }
 
 // acc is the account of most tests, other the one that must not be touched.
@@ -86,6 +86,7 @@ func requireError(t testing.TB, err, want error) {
 
 var tables = []string{
 	"credits_accounts", "credits_grants", "credits_entries", "credits_splits", "credits_keys", "credits_holds", "credits_prices",
+	"credits_budgets", "credits_thresholds",
 	"tenancy_events", "tenancy_deliveries", "tenancy_audit",
 }
 
@@ -157,6 +158,32 @@ func deductChild(ctx context.Context, db *bun.DB, args []string) error {
 	fmt.Print(got)
 	return nil
 }
+
+// budgetChild takes 1 credit for keyA, 50 times at once, and prints how often it might.
+func budgetChild(ctx context.Context, db *bun.DB, _ []string) error {
+	l := credits.New(credits.Config{Now: func() time.Time { return start }})
+	got := 0
+	for _, err := range dbtest.Together(50, func(int) error {
+		_, err := l.Deduct(ctx, db, credits.Deduct{Account: acc, Amount: 1, Actor: keyA, OnBehalf: ada})
+		return err
+	}) {
+		switch {
+		case err == nil:
+			got++
+		case !errors.Is(err, credits.ErrBudget):
+			return err
+		}
+	}
+	fmt.Print(got)
+	return nil
+}
+
+// onQuery is called with every statement.
+type onQuery func(query string)
+
+func (onQuery) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context { return ctx }
+
+func (f onQuery) AfterQuery(_ context.Context, e *bun.QueryEvent) { f(e.Query) }
 
 func isInvalid(err error) bool { return errors.Is(err, credits.ErrInvalid) }
 

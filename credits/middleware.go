@@ -56,7 +56,7 @@ func (l *Ledger) Middleware(db *bun.DB, cost Cost) func(http.Handler) http.Handl
 				return
 			}
 			scope := tenancy.From(r.Context())
-			entry, err := l.Deduct(r.Context(), db, Deduct{Account: scope.Account, Amount: n, Operation: r.Pattern, Actor: scope.Actor})
+			entry, err := l.Deduct(r.Context(), db, Deduct{Account: scope.Account, Amount: n, Operation: r.Pattern, Actor: scope.Actor, OnBehalf: behind(scope)})
 			if err != nil {
 				l.cfg.OnError(w, r, err)
 				return
@@ -80,6 +80,14 @@ func (l *Ledger) Middleware(db *bun.DB, cost Cost) func(http.Handler) http.Handl
 			c.keep() // a handler that writes nothing answers 200
 		})
 	}
+}
+
+// behind is the member on whose rights the credential acts.
+func behind(scope tenancy.Scope) tenancy.Actor {
+	if scope.Delegation == nil || scope.Delegation.User == "" {
+		return tenancy.Actor{}
+	}
+	return tenancy.Actor{Kind: tenancy.ActorUser, ID: string(scope.Delegation.User)}
 }
 
 // mostHeld is how much of a failure's answer is held back, in bytes. What is longer

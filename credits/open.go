@@ -28,8 +28,8 @@ type opening struct {
 // as the requests need them. The lock is a statement of its own: what is read with it
 // may be older than the lock.
 //
-// An account without a row gets one where a request has a key. Without one it is left
-// out: only what takes comes without, and its refusal writes nothing.
+// An account without a row gets one where a request has a key or opens. Without one it is
+// left out: what takes is refused, which writes nothing.
 func (o *opening) open(ctx context.Context) error {
 	o.books = make(map[tenancy.AccountID]*book, len(o.requests))
 	o.accounts = nil
@@ -56,7 +56,7 @@ func (o *opening) open(ctx context.Context) error {
 	for _, b := range o.books {
 		b.now = now
 	}
-	for _, read := range []func(context.Context) error{o.readKeys, o.readEntries, o.readHolds, o.readGrants} {
+	for _, read := range []func(context.Context) error{o.readKeys, o.readEntries, o.readHolds, o.readGrants, o.readBudgets, o.readThresholds} {
 		if err := read(ctx); err != nil {
 			return err
 		}
@@ -71,8 +71,8 @@ func (o *opening) open(ctx context.Context) error {
 }
 
 const (
-	lockLite     = `UPDATE credits_accounts SET number = number WHERE unit = ? AND account_id IN (?) RETURNING account_id, version, booked, held, debt, number, entered_at, next_at`
-	lockPostgres = `SELECT account_id, version, booked, held, debt, number, entered_at, next_at FROM credits_accounts WHERE unit = ? AND account_id IN (?) ORDER BY account_id FOR UPDATE`
+	lockLite     = `UPDATE credits_accounts SET number = number WHERE unit = ? AND account_id IN (?) RETURNING account_id, version, booked, held, debt, number, entered_at, next_at, budgets, thresholds`
+	lockPostgres = `SELECT account_id, version, booked, held, debt, number, entered_at, next_at, budgets, thresholds FROM credits_accounts WHERE unit = ? AND account_id IN (?) ORDER BY account_id FOR UPDATE`
 )
 
 // lock takes the accounts' rows. A write is what SQLite takes its lock for; on
@@ -89,7 +89,7 @@ func (o *opening) lock(ctx context.Context) error {
 	return each(rows, err, func(scan func(...any) error) error {
 		b := &book{ledger: o.ledger, db: o.db}
 		var entered, next sql.Null[time.Time]
-		if err := scan(&b.account, &b.was.version, &b.was.booked, &b.was.held, &b.was.debt, &b.was.number, &entered, &next); err != nil {
+		if err := scan(&b.account, &b.was.version, &b.was.booked, &b.was.held, &b.was.debt, &b.was.number, &entered, &next, &b.was.budgets, &b.was.thresholds); err != nil {
 			return err
 		}
 		b.was.enteredAt, b.was.nextAt = orZero(entered), orZero(next)
@@ -105,7 +105,7 @@ func (o *opening) make(ctx context.Context) (made bool, err error) {
 		return false, nil // it may be there, in somebody else's hands
 	}
 	for _, r := range o.requests {
-		if r.key == "" || o.books[r.account] != nil {
+		if r.key == "" && !r.opens || o.books[r.account] != nil {
 			continue
 		}
 		made = true
@@ -131,14 +131,14 @@ func (o *opening) readKeys(ctx context.Context) error {
 		return nil
 	}
 	rows, err := o.db.QueryContext(ctx, `WITH d (account_id, key) AS (?)
-		SELECT k.account_id, k.key, k.hash, k.unit, k.outcome, k.number, k.need, k.have, k.hold_id
+		SELECT k.account_id, k.key, k.hash, k.unit, k.outcome, k.number, k.need, k.have, k.detail, k.hold_id
 		FROM d JOIN credits_keys AS k ON k.account_id = d.account_id AND k.key = d.key
-		UNION ALL SELECT e.account_id, e.key, e.hash, e.unit, ?, e.number, 0, 0, e.hold_id
+		UNION ALL SELECT e.account_id, e.key, e.hash, e.unit, ?, e.number, 0, 0, '', e.hold_id
 		FROM d JOIN credits_entries AS e ON e.account_id = d.account_id AND e.key = d.key AND e.key <> '' AND e.hash <> ''`, wanted, outcomeEntry)
 	return each(rows, err, func(scan func(...any) error) error {
 		k := &keyRow{}
 		var number sql.Null[int64]
-		if err := scan(&k.Account, &k.Key, &k.Hash, &k.Unit, &k.Outcome, &number, &k.Need, &k.Have, &k.Hold); err != nil {
+		if err := scan(&k.Account, &k.Key, &k.Hash, &k.Unit, &k.Outcome, &number, &k.Need, &k.Have, &k.Detail, &k.Hold); err != nil {
 			return err
 		}
 		k.Number = number.V

@@ -22,6 +22,10 @@ type request struct {
 	hash    string // of what the verb and its content are
 	hold    string // that it is about
 	takes   int64  // what it needs of an account that may have nothing
+	none    error  // the refusal of an account that has no row, if it takes nothing
+	opens   bool   // it makes the account's row even without a key
+	// spenders are whose budgets it counts against.
+	spenders spenders
 	// do changes the book, or refuses and leaves it as it is. The second return is what
 	// undoes the whole.
 	do func(ctx context.Context, b *book) (outcome, error)
@@ -72,11 +76,19 @@ func (l *Ledger) posted(ctx context.Context, db bun.IDB, requests []request, wai
 	outs := make([]outcome, len(requests))
 	for i, r := range requests {
 		b := o.books[r.account]
+		if b != nil && r.alone && b.changed() { // it reads the ledger, and what was due belongs there
+			if err := flush(ctx, db, []*book{b}); err != nil {
+				return nil, nil, err
+			}
+			b.written()
+		}
 		if b == nil {
 			outs[i].refusal = errLocked
 			switch { // there is no row, so there is nothing
 			case wait && r.hold != "":
 				outs[i].refusal = ErrNoHold
+			case wait && r.none != nil:
+				outs[i].refusal = r.none
 			case wait:
 				outs[i].refusal = l.insufficient(r.takes, 0)
 			}
@@ -114,6 +126,7 @@ func (b *book) answer(ctx context.Context, r request) (outcome, error) {
 		}
 		out = outcome{refusal: err}
 	}
+	b.watch()
 	if r.key != "" {
 		b.remember(r, out)
 	}
@@ -176,4 +189,5 @@ var refusals = map[string]error{
 	"overflow":       ErrOverflow,
 	"no_hold":        ErrNoHold,
 	"hold_ended":     ErrHoldEnded,
+	outcomeBudget:    ErrBudget,
 }

@@ -103,6 +103,11 @@ func (b *book) refund(ctx context.Context, r Refund) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
+	budgets, err := b.budgetsOf(ctx, spenders{origin.Actor, origin.OnBehalf})
+	if err != nil {
+		return outcome{}, err
+	}
+	giveBackTo(budgets, origin, amount)
 	line := entryRow{
 		Kind: KindRefund, RefundOf: r.Entry, Key: r.Key, Operation: origin.Operation, Note: r.Note,
 		ActorKind: r.Actor.Kind, ActorID: r.Actor.ID,

@@ -2,6 +2,7 @@ package credits
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -17,6 +18,9 @@ const (
 	outcomeHold  = "hold"
 )
 
+// outcomeBudget is a refusal with numbers of its own.
+const outcomeBudget = "budget"
+
 // keyRow is what became of an idempotency key that an entry does not have itself. It is
 // kept for ever: a key that expires is a second charge for a late retry.
 type keyRow struct {
@@ -30,6 +34,7 @@ type keyRow struct {
 	Number    int64             `bun:"number,nullzero"`
 	Need      int64             `bun:"need"`
 	Have      int64             `bun:"have"`
+	Detail    string            `bun:"detail"` // of a BudgetError, all of it
 	Replays   int64             `bun:"replays"`
 	Hold      string            `bun:"hold_id"`
 	CreatedAt time.Time         `bun:"created_at"`
@@ -75,6 +80,12 @@ func (b *book) replay(ctx context.Context, k *keyRow, hash string) (outcome, err
 		return outcome{hold: held}, err
 	case "insufficient":
 		return outcome{refusal: b.ledger.insufficient(k.Need, k.Have)}, nil
+	case outcomeBudget:
+		over := &BudgetError{}
+		if err := json.Unmarshal([]byte(k.Detail), over); err != nil {
+			return outcome{}, fmt.Errorf("credits: key %q lost its refusal: %w", k.Key, err)
+		}
+		return outcome{refusal: over}, nil
 	}
 	refused, ok := refusals[k.Outcome]
 	if !ok {
@@ -123,6 +134,10 @@ func (b *book) remember(r request, out outcome) {
 		var short *InsufficientError
 		if errors.As(out.refusal, &short) {
 			k.Need, k.Have = short.Need, short.Have
+		}
+		var over *BudgetError
+		if errors.As(out.refusal, &over) {
+			k.Need, k.Have, k.Detail = over.Need, over.left(), over.detail()
 		}
 	case k.Number == 0:
 		k.Outcome = outcomeHold

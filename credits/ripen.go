@@ -20,15 +20,19 @@ func (b *book) ripen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	moments := b.moments(ended)
 	for _, h := range ended {
+		moments = b.watchBefore(h.ExpiresAt, moments)
 		b.lapse(h.ExpiresAt)
 		b.at(h.ExpiresAt)
 		if err := b.runOut(ctx, h); err != nil {
 			return err
 		}
 	}
+	b.watchBefore(now, moments)
 	b.lapse(now)
 	b.at(now)
+	b.watch()
 	return b.plan(ctx)
 }
 
@@ -68,6 +72,7 @@ func (b *book) plan(ctx context.Context) error {
 		if g.Remaining > 0 && !g.expired(b.now) {
 			b.due(g.ExpiresAt)
 		}
+		b.expect(g)
 	}
 	next, err := b.nextHold(ctx)
 	b.due(next)

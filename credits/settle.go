@@ -148,6 +148,12 @@ func (b *book) charge(ctx context.Context, h *holdRow, n int64, line entryRow) (
 	}
 	line.Kind, line.Hold, line.Operation = KindSettle, h.ID, h.Operation
 	line.ActorKind, line.ActorID = h.ActorKind, h.ActorID
+	line.OnBehalfKind, line.OnBehalfID = h.OnBehalfKind, h.OnBehalfID
+	budgets, err := b.budgetsOf(ctx, h.spenders())
+	if err != nil {
+		return Entry{}, err
+	}
+	count(budgets, n, 0)
 	return b.enter(line, parts, b.now).entry(), nil
 }
 

@@ -176,5 +176,8 @@ func hideOperators(entries []Entry) {
 		if entries[i].Actor.Kind == tenancy.ActorOperator {
 			entries[i].Actor.ID = ""
 		}
+		if entries[i].OnBehalf.Kind == tenancy.ActorOperator {
+			entries[i].OnBehalf.ID = ""
+		}
 	}
 }

@@ -35,7 +35,7 @@ func (l *Ledger) swift(ctx context.Context, db *bun.DB, requests []request) (out
 		books[r.account] = nil
 		if known, ok := l.shelf.get(shelved{db.DB, r.account}); ok && r.light {
 			b := known.open(l, r.account)
-			if b.row.nextAt.IsZero() || b.now.Before(b.row.nextAt) {
+			if b.row.budgets == 0 && b.row.thresholds == 0 && (b.row.nextAt.IsZero() || b.now.Before(b.row.nextAt)) {
 				books[r.account] = b
 			}
 		}
@@ -135,7 +135,7 @@ func (l *Ledger) foresee(ctx context.Context, db *bun.DB, requests []request, bo
 const swiftly = `WITH a (account_id, unit, version, replays, booked, held, debt, number, entered_at, next_at) AS (?),
 	d (account_id, grant_id, moved, held) AS (?),
 	e (account_id, unit, number, kind, amount, balance, spendable, refund_of, key,
-		operation, note, actor_kind, actor_id, at, basis, hold_id, grant_id, hash) AS (?),
+		operation, note, actor_kind, actor_id, at, basis, hold_id, grant_id, hash, on_behalf_kind, on_behalf_id) AS (?),
 	used AS (SELECT e.account_id FROM e CROSS JOIN LATERAL (SELECT 1 FROM credits_keys AS k
 		WHERE k.account_id = e.account_id AND k.key = e.key LIMIT 1) AS k WHERE e.key <> ''),
 	free AS (SELECT c.account_id FROM a JOIN credits_accounts AS c ON c.account_id = a.account_id AND c.unit = a.unit AND c.version = a.version
@@ -147,7 +147,7 @@ const swiftly = `WITH a (account_id, unit, version, replays, booked, held, debt,
 		WHERE credits_accounts.account_id = a.account_id AND credits_accounts.unit = a.unit AND credits_accounts.version = a.version
 		RETURNING credits_accounts.account_id),
 	entries AS (INSERT INTO credits_entries (account_id, unit, number, kind, amount, balance, spendable, refund_of, key,
-		operation, note, actor_kind, actor_id, at, basis, hold_id, grant_id, hash)
+		operation, note, actor_kind, actor_id, at, basis, hold_id, grant_id, hash, on_behalf_kind, on_behalf_id)
 		SELECT e.* FROM e JOIN ok ON ok.account_id = e.account_id),
 	grants AS (UPDATE credits_grants SET remaining = credits_grants.remaining + d.moved, held = credits_grants.held + d.held
 		FROM d JOIN ok ON ok.account_id = d.account_id

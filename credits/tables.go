@@ -22,6 +22,8 @@ func Tables() []owned.Table {
 		{Model: (*keyRow)(nil)},
 		{Model: (*holdRow)(nil)},
 		{Model: (*priceTable)(nil)},
+		{Model: (*budgetRow)(nil)},
+		{Model: (*thresholdRow)(nil)},
 	}
 	for i := range tables {
 		tables[i].SelfGuarded, tables[i].Keep = true, true

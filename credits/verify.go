@@ -30,7 +30,9 @@ func (f Finding) String() string { return fmt.Sprintf("%s: %s: %s", f.Account, f
 // in, and what remains in it is the sum of its splits and between nothing and its
 // amount; refunds give back to no grant more than their deduction took from it; the
 // account's balance is the sum of its entries, and of what remains in its grants
-// less its debt; what is held is left of holds and held of grants; every key's entry exists, and every entry's key is remembered.
+// less its debt; what is held is left of holds and held of grants; every key's entry exists,
+// and every entry's key is remembered; a budget counts what its subject spent in its
+// period, less what was given back, and what its holds hold.
 func (l *Ledger) Verify(ctx context.Context, db bun.IDB, account tenancy.AccountID) ([]Finding, error) {
 	if account != "" {
 		if err := checkAccount(account); err != nil {
@@ -73,7 +75,7 @@ func (l *Ledger) verifyAccount(ctx context.Context, db bun.IDB, account tenancy.
 		if err != nil {
 			return err
 		}
-		for _, check := range []func(context.Context, bun.IDB) error{v.entries, v.grants, v.sums, v.refunds, v.keys} {
+		for _, check := range []func(context.Context, bun.IDB) error{v.entries, v.grants, v.sums, v.refunds, v.keys, v.budgets} {
 			if err := check(ctx, db); err != nil {
 				return err
 			}

@@ -30,11 +30,15 @@ var allowed = map[string]bool{
 	"tenancy_audit.actor_id": true, "tenancy_audit.actor_kind": true, "tenancy_audit_seals.hash": true,
 	"credits_entries.kind": true, "credits_entries.key": true, "credits_entries.operation": true, "credits_entries.note": true,
 	"credits_entries.actor_kind": true, "credits_entries.actor_id": true, "credits_entries.unit": true,
-	"credits_entries.basis": true, "credits_entries.hold_id": true, "credits_keys.hold_id": true,
+	"credits_entries.basis": true, "credits_entries.hold_id": true, "credits_entries.grant_id": true, "credits_entries.hash": true, "credits_keys.hold_id": true,
 	"credits_grants.operations": true, "credits_grants.origin": true,
 	"credits_holds.unit": true, "credits_holds.state": true, "credits_holds.parts": true, "credits_holds.at_end": true,
 	"credits_holds.operation": true, "credits_holds.note": true, "credits_holds.actor_kind": true, "credits_holds.actor_id": true,
-	"credits_splits.unit": true, "credits_accounts.unit": true, "credits_grants.unit": true, "credits_grants.category": true,
+	"credits_entries.on_behalf_kind": true, "credits_entries.on_behalf_id": true, "credits_keys.detail": true,
+	"credits_holds.on_behalf_kind": true, "credits_holds.on_behalf_id": true,
+	"credits_budgets.subject_kind": true, "credits_budgets.subject_id": true, "credits_budgets.period": true, "credits_budgets.zone": true,
+	"credits_thresholds.name": true,
+	"credits_splits.unit":     true, "credits_accounts.unit": true, "credits_grants.unit": true, "credits_grants.category": true,
 	"credits_keys.hash": true, "credits_keys.unit": true, "credits_keys.outcome": true, "credits_keys.key": true,
 	"credits_prices.operation": true, "credits_prices.rounding": true, "credits_prices.components": true,
 	"tenancy_accounts.status": true, "tenancy_accounts.plan": true, "tenancy_accounts.owner_id": true, "tenancy_accounts.zone": true,
@@ -81,9 +85,20 @@ func (w *world) fill(t *testing.T, account tenancy.AccountID, owner tenancy.User
 	if _, err := ledger.Grant(t.Context(), db, credits.Grant{Account: account, Amount: 9, Key: "k", Actor: operator}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := ledger.SetBudget(t.Context(), db, credits.SetBudget{Account: account, Subject: operator, Limit: 9}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ledger.SetThreshold(t.Context(), db, credits.SetThreshold{Account: account}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := ledger.Hold(t.Context(), db, credits.Hold{Account: account, Amount: 1}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := ledger.Deduct(t.Context(), db, credits.Deduct{Account: account, Amount: 99, Key: "refused"}); !errors.Is(err, credits.ErrInsufficient) {
+		t.Fatal(err)
+	}
+	exec(t, db, `INSERT INTO credits_splits (account_id, unit, number, position, grant_id, amount)
+		SELECT account_id, unit, number, 2, grant_id, amount FROM credits_entries WHERE account_id = ?`, account)
 	keys, err := authn.New(w.accounts, authn.Config{Now: w.clock.Now, Peppers: []authn.Pepper{{ID: "p", Secret: []byte(strings.Repeat("p", 32))}}})
 	if err != nil {
 		t.Fatal(err)
@@ -208,7 +223,7 @@ func TestM13_ErasureLeavesNothingPersonalAnywhere(t *testing.T) {
 		want := map[string]int{
 			"tenancy_accounts": 1, "tenancy_users": 1, "tenancy_audit": counts(before, ada, adaUser)["tenancy_audit"] + 2, "tenancy_audit_seals": 1,
 			"tenancy_events": 1, "tenancy_deliveries": 1, "tenancy_tombstones": 1, // of the erasure itself
-			"credits_accounts": 1, "credits_grants": 1, "credits_entries": 1, "credits_splits": 1, "credits_keys": 1, "credits_holds": 1, "credits_prices": 1,
+			"credits_accounts": 1, "credits_grants": 1, "credits_entries": 1, "credits_splits": 1, "credits_keys": 1, "credits_holds": 1, "credits_prices": 1, "credits_budgets": 1, "credits_thresholds": 1,
 			"billing_accounts": 1, "billing_subscriptions": 1, "billing_transfers": 1, "billing_references": 1, "receipts": 3,
 		}
 		diff(t, "what is kept", want, kept)

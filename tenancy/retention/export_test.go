@@ -156,7 +156,7 @@ func TestM13_AnExportLeavesOutWhatIsSecret(t *testing.T) {
 				}
 			}
 		}
-		for _, name := range []string{"authn_keys.jsonl", "authn_key_secrets.jsonl", "authn_passwords.jsonl", "authn_email_tokens.jsonl", "credits_entries.jsonl", "credits_keys.jsonl"} {
+		for _, name := range []string{"authn_keys.jsonl", "authn_key_secrets.jsonl", "authn_passwords.jsonl", "authn_email_tokens.jsonl", "credits_entries.jsonl"} {
 			if len(files[name]) != 1 {
 				t.Errorf("%s: %v", name, files[name])
 			}
