@@ -17,6 +17,7 @@ import (
 type sheet struct {
 	arrays  bool
 	found   bool // rows of a table are found by it
+	bare    bool // its arrays are parameters of a prepared statement, and no text of it
 	columns []column
 	values  []byte
 	at      int // the column that comes next
@@ -77,7 +78,7 @@ func (s *sheet) time(v time.Time) {
 // put takes raw, or NULL, for the next value.
 func (s *sheet) put(null bool) {
 	if s.arrays {
-		s.columns[s.at].put(s.raw, null, s.rows)
+		s.columns[s.at].put(s.raw, null, s.rows, s.bare)
 	} else {
 		s.value(null)
 	}
@@ -102,7 +103,7 @@ func (s *sheet) value(null bool) {
 	}
 }
 
-func (c *column) put(raw []byte, null bool, before int) {
+func (c *column) put(raw []byte, null bool, before int, bare bool) {
 	switch {
 	case before == 0:
 		c.raw, c.null = append(c.raw[:0], raw...), null
@@ -110,16 +111,16 @@ func (c *column) put(raw []byte, null bool, before int) {
 	case !c.varied && c.null == null && bytes.Equal(c.raw, raw):
 		return
 	case !c.varied:
-		c.vary(before)
+		c.vary(before, bare)
 	}
-	c.array = append(appendElement(c.array, raw, null), ',')
+	c.array = append(appendElement(c.array, raw, null, bare), ',')
 }
 
 // vary writes the values that have been the same so far.
-func (c *column) vary(n int) {
+func (c *column) vary(n int, bare bool) {
 	c.varied = true
 	for range n {
-		c.array = append(appendElement(c.array, c.raw, c.null), ',')
+		c.array = append(appendElement(c.array, c.raw, c.null, bare), ',')
 	}
 }
 
@@ -129,9 +130,7 @@ func (s *sheet) AppendQuery(_ schema.QueryGen, b []byte) ([]byte, error) {
 		b = append(b, "VALUES "...)
 		return append(b, s.values...), nil
 	}
-	if s.rows > 1 && !s.varied() {
-		s.columns[0].vary(s.rows)
-	}
+	s.tell()
 	b = append(b, "SELECT "...)
 	for i, c := range s.columns {
 		if i > 0 {
@@ -151,6 +150,14 @@ func (s *sheet) AppendQuery(_ schema.QueryGen, b []byte) ([]byte, error) {
 		return b, nil
 	}
 	return s.appendArrays(b), nil
+}
+
+// tell makes an array of a column where otherwise nothing would say how many rows there
+// are.
+func (s *sheet) tell() {
+	if s.rows > 1 && !s.varied() {
+		s.columns[0].vary(s.rows, s.bare)
+	}
 }
 
 func (s *sheet) varied() bool {
@@ -209,8 +216,9 @@ func appendLiteral(b, raw []byte, null, bare bool) []byte {
 	return append(b, '\'')
 }
 
-// appendElement appends a value of an array that is within a text literal.
-func appendElement(b, raw []byte, null bool) []byte {
+// appendElement appends a value of an array, which is within a text literal unless it is
+// bare.
+func appendElement(b, raw []byte, null, bare bool) []byte {
 	if null {
 		return append(b, "NULL"...)
 	}
@@ -220,7 +228,9 @@ func appendElement(b, raw []byte, null bool) []byte {
 		case '"', '\\':
 			b = append(b, '\\')
 		case '\'':
-			b = append(b, '\'')
+			if !bare {
+				b = append(b, '\'')
+			}
 		}
 		b = append(b, c)
 	}
