@@ -46,7 +46,7 @@ func TestAppendOnly_OnSQLiteByTriggers(t *testing.T) {
 // be deleted.
 var privileges = []string{
 	"SELECT, INSERT ON credits_entries, credits_splits, tenancy_events, tenancy_deliveries, tenancy_audit",
-	"SELECT, INSERT, UPDATE ON credits_accounts, credits_grants, credits_keys, credits_holds",
+	"SELECT, INSERT, UPDATE ON credits_accounts, credits_grants, credits_keys, credits_holds, credits_allotments",
 }
 
 func TestPrivileges_AreThoseOfThePackageComment(t *testing.T) {
@@ -147,6 +147,10 @@ func TestPrivileges_AreAllNeeded(t *testing.T) {
 		do(err)
 		_, err = l.Release(t.Context(), tx, credits.Release{Account: account, Hold: held.ID})
 		do(err)
+		for _, n := range []int64{1, 2} {
+			_, err = l.SetAllotment(t.Context(), tx, credits.SetAllotment{Account: account, Name: "plan", Amount: n})
+			do(err)
+		}
 		_, err = l.Balance(t.Context(), tx, account)
 		do(err)
 		_, err = l.Entries(t.Context(), tx, credits.Entries{Account: account})

@@ -30,6 +30,10 @@ type book struct {
 	keys   map[string]*keyRow  // of the requests, as far as they are known
 	holds  map[string]*holdRow // of the requests
 
+	rules     []*allotmentRow // by which something is to come, and that a verb asked for
+	rulesRead bool
+	taken     map[string]bool // keys of periods that are not to be granted again
+
 	lines  []*entryRow // to be written
 	splits []splitRow  // to be written
 	notes  []func(context.Context, bun.IDB) error
@@ -40,6 +44,7 @@ type accountRow struct {
 	booked, held, debt, number int64
 	enteredAt                  time.Time // of the newest entry
 	nextAt                     time.Time // nothing is due before; zero: nothing at all
+	renewsAt                   time.Time // no allotment is due before; zero: there is none
 }
 
 // part is what an entry puts into a grant, or takes from it (below zero). No grant:

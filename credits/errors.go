@@ -37,6 +37,9 @@ var (
 	// ErrHoldEnded: the hold was settled or released, or its time was over.
 	ErrHoldEnded = problem.New(http.StatusConflict, "hold_ended", "the hold is settled or released: it holds nothing any more")
 
+	// ErrNoAllotment: the account has no allotment of that name.
+	ErrNoAllotment = problem.New(http.StatusNotFound, "no_allotment", "there is no such allotment")
+
 	// ErrBusy: as many requests as Config.Combine lets wait do. Ask again later.
 	ErrBusy = problem.New(http.StatusServiceUnavailable, "credits_busy", "too many requests for credits are waiting: try again later")
 

@@ -21,6 +21,9 @@ func flush(ctx context.Context, db bun.IDB, books []*book) error {
 	if err := flushHolds(ctx, db, books); err != nil {
 		return err
 	}
+	if err := flushRules(ctx, db, books); err != nil {
+		return err
+	}
 	for _, b := range books {
 		for _, note := range b.notes {
 			if err := note(ctx, db); err != nil {

@@ -29,7 +29,7 @@ type lockedRow struct {
 // this test.
 func TestM11_OwnTablesAreKeptApart(t *testing.T) {
 	models := []any{
-		(*lockedRow)(nil), (*grantRow)(nil), (*entryRow)(nil), (*splitRow)(nil), (*keyRow)(nil), (*holdRow)(nil),
+		(*lockedRow)(nil), (*grantRow)(nil), (*entryRow)(nil), (*splitRow)(nil), (*keyRow)(nil), (*holdRow)(nil), (*allotmentRow)(nil),
 	}
 	var tables []owned.Table
 	for _, m := range models {

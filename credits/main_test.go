@@ -86,7 +86,7 @@ func requireError(t testing.TB, err, want error) {
 
 var tables = []string{
 	"credits_accounts", "credits_grants", "credits_entries", "credits_splits", "credits_keys", "credits_holds",
-	"tenancy_events", "tenancy_deliveries", "tenancy_audit",
+	"credits_allotments", "tenancy_events", "tenancy_deliveries", "tenancy_audit",
 }
 
 // rows counts the rows of every table that a ledger writes to.

@@ -28,8 +28,8 @@ type opening struct {
 // as the requests need them. The lock is a statement of its own: what is read with it
 // may be older than the lock.
 //
-// An account without a row gets one where a request has a key. Without one it is left
-// out: only what takes comes without, and its refusal writes nothing.
+// An account without a row gets one where a request has a key, or makes it. Otherwise it
+// is left out: only what takes or ends comes without, and its refusal writes nothing.
 func (o *opening) open(ctx context.Context) error {
 	o.books = make(map[tenancy.AccountID]*book, len(o.requests))
 	o.accounts = nil
@@ -71,8 +71,8 @@ func (o *opening) open(ctx context.Context) error {
 }
 
 const (
-	lockLite     = `UPDATE credits_accounts SET number = number WHERE unit = ? AND account_id IN (?) RETURNING account_id, booked, held, debt, number, entered_at, next_at`
-	lockPostgres = `SELECT account_id, booked, held, debt, number, entered_at, next_at FROM credits_accounts WHERE unit = ? AND account_id IN (?) ORDER BY account_id FOR UPDATE`
+	lockLite     = `UPDATE credits_accounts SET number = number WHERE unit = ? AND account_id IN (?) RETURNING account_id, booked, held, debt, number, entered_at, next_at, renews_at`
+	lockPostgres = `SELECT account_id, booked, held, debt, number, entered_at, next_at, renews_at FROM credits_accounts WHERE unit = ? AND account_id IN (?) ORDER BY account_id FOR UPDATE`
 )
 
 // lock takes the accounts' rows. A write is what SQLite takes its lock for; on
@@ -88,12 +88,13 @@ func (o *opening) lock(ctx context.Context) error {
 	rows, err := o.db.QueryContext(ctx, query, o.ledger.cfg.Unit, bun.List(o.accounts)) // sqltext: one of three constants
 	return each(rows, err, func(scan func(...any) error) error {
 		b := &book{ledger: o.ledger, db: o.db}
-		var entered, next sql.Null[time.Time]
-		if err := scan(&b.account, &b.was.booked, &b.was.held, &b.was.debt, &b.was.number, &entered, &next); err != nil {
+		var entered, next, renews sql.Null[time.Time]
+		if err := scan(&b.account, &b.was.booked, &b.was.held, &b.was.debt, &b.was.number, &entered, &next, &renews); err != nil {
 			return err
 		}
-		b.was.enteredAt, b.was.nextAt = orZero(entered), orZero(next)
+		b.was.enteredAt, b.was.nextAt, b.was.renewsAt = orZero(entered), orZero(next), orZero(renews)
 		b.row = b.was
+		b.due(b.row.renewsAt) // a program that knows of no allotments may have left it out
 		o.books[b.account] = b
 		return nil
 	})
@@ -105,7 +106,7 @@ func (o *opening) make(ctx context.Context) (made bool, err error) {
 		return false, nil // it may be there, in somebody else's hands
 	}
 	for _, r := range o.requests {
-		if r.key == "" || o.books[r.account] != nil {
+		if r.key == "" && !r.makes || o.books[r.account] != nil {
 			continue
 		}
 		made = true

@@ -22,6 +22,8 @@ type request struct {
 	hash    string // of what the verb and its content are
 	hold    string // that it is about
 	takes   int64  // what it needs of an account that may have nothing
+	makes   bool   // it makes the account's row, without a key too
+	none    error  // the refusal where there is no row; nil: that it takes too much
 	// do changes the book, or refuses and leaves it as it is. The second return is what
 	// undoes the whole.
 	do func(ctx context.Context, b *book) (outcome, error)
@@ -75,6 +77,8 @@ func (l *Ledger) posted(ctx context.Context, db bun.IDB, requests []request, wai
 			switch { // there is no row, so there is nothing
 			case wait && r.hold != "":
 				outs[i].refusal = ErrNoHold
+			case wait && r.none != nil:
+				outs[i].refusal = r.none
 			case wait:
 				outs[i].refusal = l.insufficient(r.takes, 0)
 			}

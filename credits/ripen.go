@@ -7,10 +7,12 @@ import (
 	"time"
 )
 
-// ripen books what has happened by itself: holds that ended, and what was left in
-// grants when they expired. Each is entered as of the moment it happened, before
-// anything that came after it; so the ledger is the same whether a sweep books it, the
-// next request or nobody for a year.
+// ripen books what has happened by itself: holds that ended, what was left in grants
+// when they expired, and allotments whose next period has begun. Each is entered as of
+// the moment it happened, before anything that came after it; so the ledger is the same
+// whether a sweep books it, the next request or nobody for a year.
+//
+// At one moment grants expire first, then allotments are granted, then holds end.
 func (b *book) ripen(ctx context.Context) error {
 	if b.row.nextAt.IsZero() || b.now.Before(b.row.nextAt) {
 		return nil
@@ -20,10 +22,26 @@ func (b *book) ripen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, h := range ended {
-		b.lapse(h.ExpiresAt)
-		b.at(h.ExpiresAt)
-		if err := b.runOut(ctx, h); err != nil {
+	if err := b.readDue(ctx); err != nil {
+		return err
+	}
+	for {
+		rules, at := b.dueRules(now)
+		if len(ended) > 0 && (len(rules) == 0 || ended[0].ExpiresAt.Before(at)) {
+			h := ended[0]
+			ended = ended[1:]
+			b.lapse(h.ExpiresAt)
+			b.at(h.ExpiresAt)
+			if err := b.runOut(ctx, h); err != nil {
+				return err
+			}
+			continue
+		}
+		if len(rules) == 0 {
+			break
+		}
+		b.at(at)
+		if err := b.renew(rules); err != nil {
 			return err
 		}
 	}
@@ -69,6 +87,10 @@ func (b *book) plan(ctx context.Context) error {
 			b.due(g.ExpiresAt)
 		}
 	}
+	if b.rulesRead {
+		b.replan()
+	}
+	b.due(b.row.renewsAt)
 	next, err := b.nextHold(ctx)
 	b.due(next)
 	return err

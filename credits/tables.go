@@ -8,7 +8,7 @@ import (
 )
 
 // Tables are this package's, for owned.Config.Tables: exported with the account, and
-// kept when it is erased. They hold ids and amounts; whoever writes a name into a
+// kept when it is erased, but for its allotments. They hold ids and amounts; whoever writes a name into a
 // note or a key has it in a ledger that nobody changes.
 func Tables() []owned.Table {
 	tables := []owned.Table{
@@ -22,7 +22,8 @@ func Tables() []owned.Table {
 	for i := range tables {
 		tables[i].SelfGuarded, tables[i].Keep = true, true
 	}
-	return tables
+	// Not kept: nothing is granted to an account that is erased.
+	return append(tables, owned.Table{Model: (*allotmentRow)(nil), SelfGuarded: true})
 }
 
 type accountTable struct {

@@ -30,7 +30,8 @@ func (f Finding) String() string { return fmt.Sprintf("%s: %s: %s", f.Account, f
 // in, and what remains in it is the sum of its splits and between nothing and its
 // amount; refunds give back to no grant more than their deduction took from it; the
 // account's balance is the sum of its entries, and of what remains in its grants
-// less its debt; what is held is left of holds and held of grants; every key's entry exists, and every entry's key is remembered.
+// less its debt; what is held is left of holds and held of grants; every key's entry exists, and every
+// entry's key is remembered; the account knows when its next allotment is due.
 func (l *Ledger) Verify(ctx context.Context, db bun.IDB, account tenancy.AccountID) ([]Finding, error) {
 	if account != "" {
 		if err := checkAccount(account); err != nil {
@@ -73,7 +74,7 @@ func (l *Ledger) verifyAccount(ctx context.Context, db bun.IDB, account tenancy.
 		if err != nil {
 			return err
 		}
-		for _, check := range []func(context.Context, bun.IDB) error{v.entries, v.grants, v.sums, v.refunds, v.keys} {
+		for _, check := range []func(context.Context, bun.IDB) error{v.entries, v.grants, v.sums, v.refunds, v.keys, v.allotments} {
 			if err := check(ctx, db); err != nil {
 				return err
 			}
@@ -268,6 +269,20 @@ func (v *verification) keys(ctx context.Context, db bun.IDB) error {
 		ORDER BY e.number`, outcomeEntry, v.account, v.unit).Scan(ctx, &forgotten)
 	for _, n := range forgotten {
 		v.finding("every entry's key is remembered", "entry %d", n)
+	}
+	return err
+}
+
+// allotments finds those that no request would find to be due.
+func (v *verification) allotments(ctx context.Context, db bun.IDB) error {
+	var late []string
+	err := db.NewRaw(`SELECT r.name FROM credits_allotments AS r
+		JOIN credits_accounts AS a ON a.account_id = r.account_id AND a.unit = r.unit
+		WHERE r.account_id = ? AND r.unit = ? AND r.next_at IS NOT NULL
+		AND (a.renews_at IS NULL OR a.renews_at > r.next_at OR a.next_at IS NULL OR a.next_at > r.next_at)
+		ORDER BY r.name`, v.account, v.unit).Scan(ctx, &late)
+	for _, name := range late {
+		v.finding("the account knows when its next allotment is due", "%q is due before", name)
 	}
 	return err
 }
