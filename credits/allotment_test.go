@@ -61,7 +61,9 @@ func requireStory(t testing.TB, l *credits.Ledger, db bun.IDB, want ...string) {
 	creditstest.RequireSound(t, l, db, acc)
 }
 
-func at(month time.Month, day int) time.Time { return time.Date(2026, month, day, 9, 0, 0, 0, time.UTC) }
+func at(month time.Month, day int) time.Time {
+	return time.Date(2026, month, day, 9, 0, 0, 0, time.UTC)
+}
 
 func TestAllotment_IsGrantedAtOnceAndThenPeriodByPeriod(t *testing.T) {
 	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
