@@ -83,6 +83,9 @@ func (w *world) fill(t *testing.T, account tenancy.AccountID, owner tenancy.User
 	if _, err := ledger.Hold(t.Context(), db, credits.Hold{Account: account, Amount: 1}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := ledger.SetAllotment(t.Context(), db, credits.SetAllotment{Account: account, Name: "plan", Amount: 1, Anchor: w.clock.Now().AddDate(9, 0, 0)}); err != nil {
+		t.Fatal(err)
+	}
 	keys, err := authn.New(w.accounts, authn.Config{Now: w.clock.Now, Peppers: []authn.Pepper{{ID: "p", Secret: []byte(strings.Repeat("p", 32))}}})
 	if err != nil {
 		t.Fatal(err)
@@ -218,7 +221,7 @@ func TestM13_ErasureLeavesNothingPersonalAnywhere(t *testing.T) {
 			{Table: "sites", Deleted: 2}, {Table: "sectors", Deleted: 2}, {Table: "receipts", Kept: 3, Blanked: 2},
 			{Table: "profiles", Deleted: 1}, {Table: "authn_passwords", Deleted: 1}, {Table: "authn_email_tokens", Deleted: 1}, {Table: "authn_key_ids", Deleted: 1}, {Table: "authn_imported_keys", Deleted: 1},
 			{Table: "tenancy_users", Kept: 1, Blanked: 1}, {Table: "tenancy_accounts", Kept: 1, Blanked: 1}, {Table: "tenancy_members", Deleted: 1},
-			{Table: "billing_transfers", Kept: 1, Blanked: 1}, {Table: "credits_entries", Kept: 1}, {Table: "tenancy_legal_holds", Deleted: 1},
+			{Table: "billing_transfers", Kept: 1, Blanked: 1}, {Table: "credits_entries", Kept: 1}, {Table: "credits_allotments", Deleted: 1}, {Table: "tenancy_legal_holds", Deleted: 1},
 		} {
 			diff(t, r.Table, r, got[r.Table])
 		}
