@@ -37,6 +37,7 @@ func TestM15_MigrationsGoUpDownAndUpAgainWithRows(t *testing.T) {
 			}
 			status(all, nil)
 			history(t, l, db, acc)
+			allot(t, l, db, credits.SetAllotment{Account: other, Name: "plan", Amount: 5})
 			if err := credits.Down(t.Context(), db, len(all)); err != nil { // takes nothing back
 				t.Fatal(err)
 			}
