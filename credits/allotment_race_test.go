@@ -81,12 +81,12 @@ func drawTimeline(t *rapid.T, most int) []act {
 	})
 	now := start
 	var acts []act
-	for i := range rapid.IntRange(2, most).Draw(t, "acts") {
+	for i := range rapid.IntRange(6, most).Draw(t, "acts") {
 		key := fmt.Sprint("k", i)
 		do := func(name string, fn func(l *credits.Ledger, db bun.IDB, account tenancy.AccountID, made *made) error) {
 			acts = append(acts, act{name, now, fn})
 		}
-		verb := rapid.SampledFrom([]string{"set", "set", "end", "deduct", "deduct", "deduct", "grant", "hold", "hold", "settle", "release", "refund"}).Draw(t, "verb")
+		verb := rapid.SampledFrom([]string{"set", "set", "end", "deduct", "deduct", "deduct", "grant", "hold", "hold", "hold", "settle", "release", "refund"}).Draw(t, "verb")
 		if i == 0 {
 			verb = "set"
 		}
@@ -94,7 +94,7 @@ func drawTimeline(t *rapid.T, most int) []act {
 		case "set":
 			s := credits.SetAllotment{
 				Name: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "name"), Amount: amount.Draw(t, "amount"), Zone: "Europe/Vienna",
-				Every:    rapid.SampledFrom([]credits.Every{{Days: 1}, {Days: 3}, {Days: 7}, {Months: 1}}).Draw(t, "every"),
+				Every:    rapid.SampledFrom([]credits.Every{{Days: 1}, {Days: 1}, {Days: 3}, {Days: 7}, {Months: 1}}).Draw(t, "every"),
 				Rollover: rapid.SampledFrom([]credits.Rollover{{}, {Cap: 30}, {Percent: 40}, {Periods: 2}}).Draw(t, "rollover"),
 				Priority: rapid.IntRange(0, 1).Draw(t, "priority"),
 			}
@@ -131,7 +131,7 @@ func drawTimeline(t *rapid.T, most int) []act {
 			})
 		case "hold":
 			h := credits.Hold{
-				Amount: amount.Draw(t, "amount"), Key: key, For: time.Duration(rapid.SampledFrom([]int{1, 24, 30, 72}).Draw(t, "for")) * time.Hour,
+				Amount: rapid.Int64Range(1, 15).Draw(t, "amount"), Key: key, For: time.Duration(rapid.SampledFrom([]int{1, 24, 30, 72}).Draw(t, "for")) * time.Hour,
 				AtEnd: rapid.SampledFrom([]credits.AtEnd{credits.AtEndRelease, credits.AtEndCharge, credits.AtEndReview}).Draw(t, "at end"),
 			}
 			do(fmt.Sprintf("hold %+v", h), func(l *credits.Ledger, db bun.IDB, account tenancy.AccountID, made *made) error {
@@ -160,7 +160,7 @@ func drawTimeline(t *rapid.T, most int) []act {
 				return err
 			})
 		}
-		now = now.Add(time.Duration(rapid.SampledFrom([]int{0, 1, 23, 24, 24, 72, 200, 800}).Draw(t, "hours on")) * time.Hour)
+		now = now.Add(time.Duration(rapid.SampledFrom([]int{0, 1, 23, 24, 72, 200, 800}).Draw(t, "hours on")) * time.Hour)
 	}
 	return append(acts, act{"the end", now, nil})
 }

@@ -300,6 +300,9 @@ func TestAllotment_EndsAndGoesOn(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 		tenancytest.RequireAudit(t, db, acc, "credits.end_allotment")
+		if n := scan[int](t, db, "SELECT COUNT(*) FROM credits_accounts WHERE renews_at IS NOT NULL"); n != 0 {
+			t.Error("an allotment is still due")
+		}
 		requireBalance(t, l, db, credits.Balance{Booked: 100, Spendable: 100})
 		before := rows(t, db)
 		endAllotment(t, l, db, "plan")
@@ -525,6 +528,8 @@ func TestAllotment_ThatIsNotValidWritesNothing(t *testing.T) {
 			deduct(t, l, tx, credits.Deduct{Account: acc, Amount: 1}) // it is still usable
 		})
 		creditstest.RequireBalance(t, l, db, acc, 99)
+		endAllotment(t, l, db, "1") // those that have ended do not count
+		allot(t, l, db, credits.SetAllotment{Account: acc, Name: "in its place", Amount: 1})
 		creditstest.RequireSound(t, l, db, "")
 	})
 }
