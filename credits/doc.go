@@ -22,6 +22,29 @@
 // Expired credit is unspendable at the instant: that is computed from timestamps
 // and waits for no job.
 //
+// # Allotments
+//
+// SetAllotment grants an account credits period by period: a plan's monthly ones, whether
+// it is paid for or free. Periods are so many months or days, counted from an anchor on
+// the calendar of the account's time zone: from 31 January on they begin on 28 February
+// and on 31 March, at the same time of day there. Each is granted exactly once, as of
+// its beginning and without a job: whatever asks for the account first grants what is
+// due, and what was missed for a year is granted period by period, in the order in which
+// it would have happened. At one moment grants expire first, then periods begin, by
+// name, then holds end.
+//
+// What is left at a period's end expires, or rolls over as Rollover says:
+//
+//	_, err := ledger.SetAllotment(ctx, db, credits.SetAllotment{
+//		Account: account, Name: "plan", Amount: 1000, Zone: "Europe/Vienna",
+//		Rollover: credits.Rollover{Cap: 500},
+//	})
+//
+// A change takes effect with the next period. EndAllotment grants no more; set again, the
+// allotment goes on with the period that is then, and no period is granted twice. A period
+// that an account has no room for is left out, with an AllotmentSkipped in the outbox.
+// Nothing here asks whether an account is suspended or closed: end its allotments then.
+//
 // # Once and only once
 //
 // A key makes an operation happen once, whatever is retried. The same key with the
@@ -57,6 +80,6 @@
 // and has no more than it needs:
 //
 //	GRANT SELECT, INSERT ON credits_entries, credits_splits, credits_keys, tenancy_events, tenancy_deliveries, tenancy_audit TO app;
-//	GRANT SELECT, INSERT, UPDATE ON credits_accounts, credits_grants, credits_holds TO app;
+//	GRANT SELECT, INSERT, UPDATE ON credits_accounts, credits_grants, credits_holds, credits_allotments TO app;
 //	GRANT SELECT, INSERT, UPDATE, DELETE ON credits_budgets, credits_thresholds TO app;
 package credits

@@ -51,6 +51,9 @@ var (
 	// ErrNoThreshold: the account has no threshold of that name.
 	ErrNoThreshold = problem.New(http.StatusNotFound, "no_threshold", "there is no such threshold")
 
+	// ErrNoAllotment: the account has no allotment of that name.
+	ErrNoAllotment = problem.New(http.StatusNotFound, "no_allotment", "there is no such allotment")
+
 	// ErrBusy: as many requests as Config.Combine lets wait do. Ask again later.
 	ErrBusy = problem.New(http.StatusServiceUnavailable, "credits_busy", "too many requests for credits are waiting: try again later")
 

@@ -115,10 +115,12 @@ func refused(t *testing.T, w *httptest.ResponseRecorder) (string, map[string]any
 func TestErrors_AreAnsweredAsTheySay(t *testing.T) {
 	want := map[string]int{
 		"insufficient_credits": 402, "key_reused": 409, "invalid_credits": 422, "credits_overflow": 422, "no_entry": 404, "not_refundable": 409,
+		"no_allotment": 404,
 	}
 	got := map[string]int{}
 	for _, err := range []error{
 		credits.ErrInsufficient, credits.ErrKeyReused, credits.ErrInvalid, credits.ErrOverflow, credits.ErrNoEntry, credits.ErrNotRefundable,
+		credits.ErrNoAllotment,
 	} {
 		cost := func(*http.Request) (int64, error) { return 0, fmt.Errorf("wrapped: %w", err) }
 		w := httptest.NewRecorder()
