@@ -28,6 +28,10 @@ var (
 	// ErrNoEntry: the account has no entry of that number.
 	ErrNoEntry = problem.New(http.StatusNotFound, "no_entry", "there is no such ledger entry")
 
+	// ErrNothingLeft: the entry is no grant's, or nothing of it is left that could be
+	// taken back.
+	ErrNothingLeft = problem.New(http.StatusConflict, "nothing_left", "there is nothing left of that grant to take back")
+
 	// ErrNotRefundable: the entry took nothing, or less than that is left of it.
 	ErrNotRefundable = problem.New(http.StatusConflict, "not_refundable", "a refund gives back at most what the entry took and was not given back yet")
 

@@ -185,6 +185,7 @@ func refusal(err error) string {
 var refusals = map[string]error{
 	"insufficient":   ErrInsufficient,
 	"not_refundable": ErrNotRefundable,
+	"nothing_left":   ErrNothingLeft,
 	"no_entry":       ErrNoEntry,
 	"overflow":       ErrOverflow,
 	"no_hold":        ErrNoHold,
