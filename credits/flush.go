@@ -14,7 +14,7 @@ func flush(ctx context.Context, db bun.IDB, books []*book) error {
 	if err := flushGrants(ctx, db, books); err != nil {
 		return err
 	}
-	w := gather(db, books, false)
+	w := gather(db, books)
 	if err := w.write(ctx, db); err != nil {
 		return err
 	}
@@ -58,7 +58,7 @@ type writing struct {
 	entries, splits, grants, keys, accounts *sheet
 }
 
-func gather(db bun.IDB, books []*book, bare bool) writing {
+func gather(db bun.IDB, books []*book) writing {
 	text, num, at := "text", "bigint", "timestamptz"
 	w := writing{
 		entries:  newSheet(db, text, text, num, text, num, num, num, num, text, text, text, text, text, at, text, text, text, text, text, text),
@@ -66,9 +66,6 @@ func gather(db bun.IDB, books []*book, bare bool) writing {
 		grants:   newLookup(db, text, text, num, num),
 		keys:     newSheet(db, text, text, text, text, text, num, num, num, text, text, at),
 		accounts: newLookup(db, text, text, num, num, num, num, num, num, at, at),
-	}
-	for _, s := range []*sheet{w.entries, w.splits, w.grants, w.keys, w.accounts} {
-		s.bare = bare
 	}
 	for _, b := range books {
 		for _, e := range b.lines {

@@ -53,12 +53,6 @@ type Config struct {
 	// more. Default: CombineAll.
 	Combine Combining
 
-	// Unprepared does without prepared statements, of which a Ledger keeps two on each
-	// connection of a PostgreSQL pool: a deduction takes a third of the time by them.
-	// Where a pooler gives every transaction another connection and so loses them, they
-	// are given up at the first deduction. Default: false.
-	Unprepared bool
-
 	// RefundGrace is how long a refund to a grant that has expired since can be spent.
 	// Default: 0, it is as expired as the rest of the grant.
 	RefundGrace time.Duration
@@ -81,7 +75,7 @@ type Ledger struct {
 	cfg      Config
 	combiner combiner
 	shelf    shelf
-	prepared *prepared    // nil: nothing is
+	prepared prepared
 	looking  atomic.Int64 // for how many batches keys are looked up beforehand
 }
 
@@ -100,11 +94,7 @@ func New(cfg Config) *Ledger {
 	if cfg.OnError == nil {
 		cfg.OnError = problem.Write
 	}
-	l := &Ledger{cfg: cfg}
-	if !cfg.Unprepared {
-		l.prepared = &prepared{}
-	}
-	return l
+	return &Ledger{cfg: cfg}
 }
 
 func (l *Ledger) now() time.Time { return micro(l.cfg.Now()) }

@@ -3,98 +3,141 @@ package credits
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"hash/crc32"
 	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/schema"
 
 	"github.com/quitrent/quitrent/internal/tx"
+	"github.com/quitrent/quitrent/tenancy"
 )
 
-// prepared keeps the statements of swift deductions, so that PostgreSQL parses and plans
-// them once: one for those that come alone, one for any number.
+// prepared has PostgreSQL keep the statements of swift deductions, so that it parses and
+// plans them once: one for those that come alone, one for any number. They are kept by
+// PREPARE and not by the driver: a session that has none yet, in whatever pool or behind
+// whatever pooler, says so, and gets them then.
 type prepared struct {
-	mu         sync.Mutex
-	statements map[shape]*sql.Stmt
-	lost       map[*sql.DB]bool // a pooler loses them there
-}
-
-type shape struct {
-	db  *sql.DB
-	one bool
-}
-
-func (p *prepared) statement(ctx context.Context, s shape, query func() string) (*sql.Stmt, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if known := p.statements[s]; known != nil {
-		return known, nil
-	}
-	made, err := s.db.PrepareContext(ctx, query())
-	if err != nil {
-		return nil, err
-	}
-	if p.statements == nil {
-		p.statements = map[shape]*sql.Stmt{}
-	}
-	p.statements[s] = made
-	return made, nil
+	mu   sync.Mutex
+	lost map[*sql.DB]bool // it cannot be had there
 }
 
 // usable reports that there can be prepared statements on db.
 func (p *prepared) usable(db *sql.DB) bool {
-	if p == nil {
-		return false
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return !p.lost[db]
 }
 
-// failed forgets the statements of db, which may have grown old, and does without where
-// one was not there or was there already: a pooler that gives every transaction another
-// connection loses them so.
-func (p *prepared) failed(db *sql.DB, err error) {
-	if p == nil {
-		return
-	}
+func (p *prepared) unusable(db *sql.DB) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for s, statement := range p.statements {
-		if s.db == db {
-			_ = statement.Close()
-			delete(p.statements, s)
-		}
+	if p.lost == nil {
+		p.lost = map[*sql.DB]bool{}
 	}
-	switch tx.State(err) {
-	case "26000", "42P05":
-		if p.lost == nil {
-			p.lost = map[*sql.DB]bool{}
-		}
-		p.lost[db] = true
-	}
+	p.lost[db] = true
 }
 
-// query runs swiftly.
-func (w writing) query(ctx context.Context, db *bun.DB, p *prepared) (*sql.Rows, error) {
-	if p == nil {
-		return db.QueryContext(ctx, swiftly, w.accounts, w.grants, w.entries) // sqltext: constant
-	}
+// What PostgreSQL says of a prepared statement.
+const (
+	notPrepared     = "26000"
+	alreadyPrepared = "42P05"
+)
+
+// run runs swiftly and returns the accounts that it wrote.
+func (w writing) run(ctx context.Context, db *bun.DB, p *prepared) (map[tenancy.AccountID]bool, error) {
 	sheets := []*sheet{w.accounts, w.grants, w.entries}
-	one := true
-	for _, s := range sheets {
-		one = one && s.rows == 1
+	if !p.usable(db.DB) {
+		rows, err := db.QueryContext(ctx, swiftly, w.accounts, w.grants, w.entries) // sqltext: constant
+		return accountsOf(rows, err)
 	}
-	statement, err := p.statement(ctx, shape{db.DB, one}, func() string { return numbered(swiftly, sheets, one) })
+	s := &executed{sheets: sheets, one: true}
+	for _, sheet := range sheets {
+		s.one = s.one && sheet.rows == 1
+	}
+	rows, err := db.QueryContext(ctx, "EXECUTE ?", s)
+	written, err := accountsOf(rows, err)
+	if tx.State(err) != notPrepared {
+		return written, err
+	}
+	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var args []any
-	for _, s := range sheets {
-		args = s.args(args, one)
+	defer func() { _ = conn.Close() }()
+	_, err = conn.ExecContext(ctx, "PREPARE "+s.name()+" AS "+s.text()) // sqltext: swiftly, with numbered parameters
+	if err != nil && tx.State(err) != alreadyPrepared {
+		p.unusable(db.DB)
+		return nil, err
 	}
-	return statement.QueryContext(ctx, args...)
+	rows, err = conn.QueryContext(ctx, "EXECUTE ?", s)
+	return accountsOf(rows, err)
+}
+
+func accountsOf(rows *sql.Rows, err error) (map[tenancy.AccountID]bool, error) {
+	found := map[tenancy.AccountID]bool{}
+	err = each(rows, err, func(scan func(...any) error) error {
+		var account tenancy.AccountID
+		err := scan(&account)
+		found[account] = true
+		return err
+	})
+	return found, err
+}
+
+// executed is swiftly on sheets, as a prepared statement: its name, and their values or
+// arrays.
+type executed struct {
+	sheets []*sheet
+	one    bool // row in each
+}
+
+func (e *executed) name() string {
+	name, _ := e.shape()
+	return name
+}
+
+func (e *executed) text() string {
+	_, text := e.shape()
+	return text
+}
+
+// shape is the same whatever the values, so it is made once.
+func (e *executed) shape() (name, text string) {
+	if e.one {
+		return shapeOne(e)
+	}
+	return shapeMany(e)
+}
+
+var shapeOne, shapeMany = shapeOf(true), shapeOf(false)
+
+func shapeOf(one bool) func(*executed) (name, text string) {
+	var once sync.Once
+	var name, text string
+	return func(e *executed) (string, string) {
+		once.Do(func() {
+			text = numbered(swiftly, e.sheets, one)
+			// Another program on the same session may have another text of it.
+			name = fmt.Sprintf("quitrent_deduct_%08x", crc32.ChecksumIEEE([]byte(text)))
+		})
+		return name, text
+	}
+}
+
+// AppendQuery implements schema.QueryAppender.
+func (e *executed) AppendQuery(_ schema.QueryGen, b []byte) ([]byte, error) {
+	b = append(append(b, e.name()...), '(')
+	for i, s := range e.sheets {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = s.appendArguments(b, e.one)
+	}
+	return append(b, ')'), nil
 }
 
 // numbered has numbered parameters for the sheets: values of one row, or arrays of as
@@ -143,22 +186,26 @@ func (s *sheet) table(n int) string {
 	return table
 }
 
-// args appends the values of a sheet, of one row or as arrays.
-func (s *sheet) args(to []any, one bool) []any {
+// appendArguments appends the values of a sheet of one row, or its columns as arrays.
+func (s *sheet) appendArguments(b []byte, one bool) []byte {
 	s.tell()
-	for _, c := range s.columns {
-		switch {
-		case one && c.null:
-			to = append(to, nil)
-		case one:
-			to = append(to, string(c.raw))
-		case s.rows == 0:
-			to = append(to, "{}")
-		case c.varied:
-			to = append(to, "{"+string(c.array[:len(c.array)-1])+"}")
-		default:
-			to = append(to, "{"+string(appendElement(nil, c.raw, c.null, true))+"}")
+	for i, c := range s.columns {
+		if i > 0 {
+			b = append(b, ',')
 		}
+		if one {
+			b = appendLiteral(b, c.raw, c.null, false)
+			continue
+		}
+		b = append(b, "'{"...)
+		switch {
+		case s.rows == 0:
+		case c.varied:
+			b = append(b, c.array[:len(c.array)-1]...)
+		default:
+			b = appendElement(b, c.raw, c.null)
+		}
+		b = append(b, "}'"...)
 	}
-	return to
+	return b
 }

@@ -17,7 +17,6 @@ import (
 type sheet struct {
 	arrays  bool
 	found   bool // rows of a table are found by it
-	bare    bool // its arrays are parameters of a prepared statement, and no text of it
 	columns []column
 	values  []byte
 	at      int // the column that comes next
@@ -78,7 +77,7 @@ func (s *sheet) time(v time.Time) {
 // put takes raw, or NULL, for the next value.
 func (s *sheet) put(null bool) {
 	if s.arrays {
-		s.columns[s.at].put(s.raw, null, s.rows, s.bare)
+		s.columns[s.at].put(s.raw, null, s.rows)
 	} else {
 		s.value(null)
 	}
@@ -103,7 +102,7 @@ func (s *sheet) value(null bool) {
 	}
 }
 
-func (c *column) put(raw []byte, null bool, before int, bare bool) {
+func (c *column) put(raw []byte, null bool, before int) {
 	switch {
 	case before == 0:
 		c.raw, c.null = append(c.raw[:0], raw...), null
@@ -111,16 +110,16 @@ func (c *column) put(raw []byte, null bool, before int, bare bool) {
 	case !c.varied && c.null == null && bytes.Equal(c.raw, raw):
 		return
 	case !c.varied:
-		c.vary(before, bare)
+		c.vary(before)
 	}
-	c.array = append(appendElement(c.array, raw, null, bare), ',')
+	c.array = append(appendElement(c.array, raw, null), ',')
 }
 
 // vary writes the values that have been the same so far.
-func (c *column) vary(n int, bare bool) {
+func (c *column) vary(n int) {
 	c.varied = true
 	for range n {
-		c.array = append(appendElement(c.array, c.raw, c.null, bare), ',')
+		c.array = append(appendElement(c.array, c.raw, c.null), ',')
 	}
 }
 
@@ -156,7 +155,7 @@ func (s *sheet) AppendQuery(_ schema.QueryGen, b []byte) ([]byte, error) {
 // are.
 func (s *sheet) tell() {
 	if s.rows > 1 && !s.varied() {
-		s.columns[0].vary(s.rows, s.bare)
+		s.columns[0].vary(s.rows)
 	}
 }
 
@@ -216,9 +215,8 @@ func appendLiteral(b, raw []byte, null, bare bool) []byte {
 	return append(b, '\'')
 }
 
-// appendElement appends a value of an array, which is within a text literal unless it is
-// bare.
-func appendElement(b, raw []byte, null, bare bool) []byte {
+// appendElement appends a value of an array that is within a text literal.
+func appendElement(b, raw []byte, null bool) []byte {
 	if null {
 		return append(b, "NULL"...)
 	}
@@ -228,9 +226,7 @@ func appendElement(b, raw []byte, null, bare bool) []byte {
 		case '"', '\\':
 			b = append(b, '\\')
 		case '\'':
-			if !bare {
-				b = append(b, '\'')
-			}
+			b = append(b, '\'')
 		}
 		b = append(b, c)
 	}

@@ -64,13 +64,8 @@ func (l *Ledger) swift(ctx context.Context, db *bun.DB, requests []request) (out
 	if len(ready) == 0 {
 		return outs, done, nil
 	}
-	kept := l.prepared
-	if !kept.usable(db.DB) {
-		kept = nil
-	}
-	written, err := gather(db, ready, kept != nil).swift(ctx, db, kept)
+	written, err := gather(db, ready).swift(ctx, db, &l.prepared)
 	if err != nil {
-		kept.failed(db.DB, err)
 		for _, b := range ready {
 			l.shelf.drop(shelved{db.DB, b.account})
 		}
@@ -165,13 +160,6 @@ func (w writing) swift(ctx context.Context, db *bun.DB, prepared *prepared) (map
 	// It is short and waits for nothing: nobody's context cuts it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), swiftWithin)
 	defer cancel()
-	written := map[tenancy.AccountID]bool{}
-	rows, err := w.query(ctx, db, prepared)
-	err = each(rows, err, func(scan func(...any) error) error {
-		var account tenancy.AccountID
-		err := scan(&account)
-		written[account] = true
-		return err
-	})
+	written, err := w.run(ctx, db, prepared)
 	return written, tx.Single(err)
 }

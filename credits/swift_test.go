@@ -66,38 +66,35 @@ func TestSwift_SeesWhatOthersDidToTheAccount(t *testing.T) {
 }
 
 // A batch is one statement with arrays, in which every text and every NULL must stay what
-// it is, prepared or not.
+// it is.
 func TestSwift_KeepsEveryTextOfABatch(t *testing.T) {
-	for _, unprepared := range []bool{false, true} {
-		bare(t, func(t *testing.T, db *bun.DB, _ *credits.Ledger) {
-			l := credits.New(credits.Config{Unprepared: unprepared})
-			fund(t, l, db, 1000)
-			deduct(t, l, db, credits.Deduct{Account: acc, Amount: 1})
-			texts := []string{"'", "''", `"`, `\`, `\\'`, "NULL", "null", "{a,b}", "$1", "?", "a'b", "", "ключ", "💡", " ", ","}
-			const copies = 4
-			for _, err := range dbtest.Together(len(texts)*copies, func(i int) error {
-				s := texts[i%len(texts)]
-				_, err := l.Deduct(t.Context(), db, credits.Deduct{Account: acc, Amount: 1, Key: fmt.Sprint(i, s), Operation: s, Note: s, Basis: s})
-				return err
-			}) {
-				if err != nil {
-					t.Error(err)
-				}
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		fund(t, l, db, 1000)
+		deduct(t, l, db, credits.Deduct{Account: acc, Amount: 1})
+		texts := []string{"'", "''", `"`, `\`, `\\'`, "NULL", "null", "{a,b}", "$1", "?", "a'b", "", "ключ", "💡", " ", ","}
+		const copies = 4
+		for _, err := range dbtest.Together(len(texts)*copies, func(i int) error {
+			s := texts[i%len(texts)]
+			_, err := l.Deduct(t.Context(), db, credits.Deduct{Account: acc, Amount: 1, Key: fmt.Sprint(i, s), Operation: s, Note: s, Basis: s})
+			return err
+		}) {
+			if err != nil {
+				t.Error(err)
 			}
-			for i := range len(texts) * copies {
-				s := texts[i%len(texts)]
-				e := deduct(t, l, db, credits.Deduct{Account: acc, Amount: 1, Key: fmt.Sprint(i, s), Operation: s})
-				if !e.Replayed || e.Operation != s || e.Note != s || e.Basis != s || e.RefundOf != 0 {
-					t.Errorf("%q: %+v", s, e)
-				}
+		}
+		for i := range len(texts) * copies {
+			s := texts[i%len(texts)]
+			e := deduct(t, l, db, credits.Deduct{Account: acc, Amount: 1, Key: fmt.Sprint(i, s), Operation: s})
+			if !e.Replayed || e.Operation != s || e.Note != s || e.Basis != s || e.RefundOf != 0 {
+				t.Errorf("%q: %+v", s, e)
 			}
-			creditstest.RequireSound(t, l, db, acc)
-		})
-	}
+		}
+		creditstest.RequireSound(t, l, db, acc)
+	})
 }
 
-// A pooler gives every transaction another connection: statements that were prepared on
-// one are not there on the next, and are done without.
+// A pooler gives every transaction another connection, which has the prepared statements
+// or not.
 func TestSwift_WorksThroughAPooler(t *testing.T) {
 	db := dbtest.PgBouncer(t, dbtest.Postgres(t, credits.Migrate))
 	l := credits.New(credits.Config{})
