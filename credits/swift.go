@@ -102,6 +102,16 @@ func (b *book) plain() bool {
 	return len(b.splits) == 0 && b.changed()
 }
 
+// remember keeps how books were left by a commit.
+func (l *Ledger) remember(db *bun.DB, books []*book) {
+	if !isPostgres(db) {
+		return
+	}
+	for _, b := range books {
+		l.shelf.put(shelved{db.DB, b.account}, b.standing())
+	}
+}
+
 // foresee looks the requests' keys up, if some have been repeated lately.
 func (l *Ledger) foresee(ctx context.Context, db *bun.DB, requests []request, books map[tenancy.AccountID]*book) error {
 	if l.looking.Load() <= 0 {
