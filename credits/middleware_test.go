@@ -263,38 +263,6 @@ func TestM14_AHeaderIsWrittenOnce(t *testing.T) {
 	})
 }
 
-// Who takes the connection has begun to answer, whatever follows.
-func TestM14_AHijackedConnectionIsCharged(t *testing.T) {
-	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
-		fund(t, l, db, 20)
-		ctx := tenancytest.Context(t, tenancy.Scope{Account: acc})
-		h := l.Middleware(db, credits.Fixed(5))(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			conn, _, err := http.NewResponseController(w).Hijack()
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nwork")
-			_ = conn.Close()
-			panic(http.ErrAbortHandler)
-		}))
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			h.ServeHTTP(w, r.WithContext(ctx))
-		}))
-		res, err := http.Get(server.URL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := io.ReadAll(res.Body)
-		if err != nil || string(body) != "work" {
-			t.Errorf("%q, %v", body, err)
-		}
-		_ = res.Body.Close()
-		server.Close() // when it has closed, the handler has returned
-		creditstest.RequireBalance(t, l, db, acc, 15)
-	})
-}
-
 func TestM14_AFailureIsHeldBackWholeOrUpToItsBound(t *testing.T) {
 	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
 		fund(t, l, db, 20)
