@@ -38,9 +38,6 @@ func (a *answer) WriteHeader(status int) {
 	default:
 		a.status, a.header = status, a.Header().Clone()
 		a.settles = a.charge.charge.Settles(status)
-		if status == http.StatusSwitchingProtocols {
-			_ = a.goOut() // Hijack says
-		}
 	}
 }
 

@@ -302,3 +302,29 @@ func TestM14_AnOutcomeThatIsUnknownIsAskedForAgain(t *testing.T) {
 		creditstest.RequireSound(t, l, db, acc)
 	})
 }
+
+// What the package says that the middleware costs.
+func TestM14_ARequestTakesTwoCommitsAndAThirdWhereItBeginsEarly(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		fund(t, l, db, 100)
+		for _, c := range []struct {
+			metered, flushed bool
+			status, want     int64
+		}{
+			{false, false, 200, 2}, {false, true, 200, 2}, {true, false, 200, 2}, {true, true, 200, 3},
+			{false, false, 500, 2}, {true, true, 500, 2},
+		} {
+			var commits atomic.Int64
+			counted := forgetful(t, db, func(n int64) bool { commits.Store(n); return false })
+			ask(t, l, counted, credits.Charge{Cost: credits.Fixed(5), Metered: c.metered}, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(int(c.status))
+				if c.flushed {
+					flush(t, w)
+				}
+			})
+			if got := commits.Load(); got != c.want {
+				t.Errorf("%+v: %d commits", c, got)
+			}
+		}
+	})
+}

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,6 +76,7 @@ func TestM14_AStreamEndsWithItsCost(t *testing.T) {
 				s := server(t, charged(l, db, credits.Charge{Cost: credits.Fixed(8), Metered: true, Operation: "chat"}, func(w http.ResponseWriter, r *http.Request) {
 					w.Header().Set("Trailer", "X-Sum")
 					use(t, r.Context(), 1)
+					deduct(t, l, db, credits.Deduct{Account: acc, Amount: 2}) // meanwhile
 					_, _ = io.WriteString(w, "one ")
 					flush(t, w)
 					<-goOn
@@ -86,7 +89,7 @@ func TestM14_AStreamEndsWithItsCost(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer func() { _ = res.Body.Close() }()
-				if c, r := res.Header.Get(credits.HeaderCost), res.Header.Get(credits.HeaderRemaining); res.Proto != name || c != "8" || r != "12" {
+				if c, r := res.Header.Get(credits.HeaderCost), res.Header.Get(credits.HeaderRemaining); res.Proto != name || c != "8" || r != "10" {
 					t.Errorf("%s: at first %q held and %q left", res.Proto, c, r)
 				}
 				// It has begun, so it will be paid for whatever happens to this process.
@@ -97,14 +100,14 @@ func TestM14_AStreamEndsWithItsCost(t *testing.T) {
 				if b, err := io.ReadAll(res.Body); string(b) != "one two" || err != nil {
 					t.Errorf("%q, %v", b, err)
 				}
-				want := http.Header{credits.HeaderCost: {"3"}, credits.HeaderRemaining: {"17"}, "X-Sum": {"7"}}
+				want := http.Header{credits.HeaderCost: {"3"}, credits.HeaderRemaining: {"15"}, "X-Sum": {"7"}}
 				if d := cmp.Diff(want, res.Trailer); d != "" {
 					t.Error(d)
 				}
 				if e := creditstest.RequireEntry(t, l, db, acc, credits.KindSettle, -3); e.Operation != "chat" || e.Actor != ada {
 					t.Errorf("%+v", e)
 				}
-				requireBalance(t, l, db, credits.Balance{Booked: 17, Spendable: 17})
+				requireBalance(t, l, db, credits.Balance{Booked: 15, Spendable: 15})
 			})
 		})
 	}
@@ -123,14 +126,20 @@ func TestM14_NoTrailersWhereThereIsNoPlaceForThem(t *testing.T) {
 			case "/sized":
 				w.Header().Set("Content-Length", "4")
 			}
-			flush(t, w)
+			if r.URL.RawQuery == "" {
+				flush(t, w)
+			}
 			use(t, r.Context(), 1)
 			_, err := io.WriteString(w, "work")
 			if none := r.URL.Path == "/204" || r.URL.Path == "/304"; none != errors.Is(err, http.ErrBodyNotAllowed) {
 				t.Errorf("%s: %v", r.URL.Path, err)
 			}
 		}), false)
-		for _, request := range []string{"GET /204 HTTP/1.1", "GET /304 HTTP/1.1", "HEAD / HTTP/1.1", "GET /sized HTTP/1.1", "GET / HTTP/1.0"} {
+		for _, request := range []string{"GET /204 HTTP/1.1", "GET /304 HTTP/1.1", "HEAD / HTTP/1.1", "GET /sized HTTP/1.1", "GET / HTTP/1.0", "GET /204?kept HTTP/1.1", "GET /304?kept HTTP/1.1", "GET /?kept HTTP/1.1"} {
+			cost := "5"
+			if strings.Contains(request, "kept") {
+				cost = "1"
+			}
 			conn, err := net.Dial("tcp", s.Listener.Addr().String())
 			if err != nil {
 				t.Fatal(err)
@@ -148,12 +157,12 @@ func TestM14_NoTrailersWhereThereIsNoPlaceForThem(t *testing.T) {
 				t.Error(request, err)
 			}
 			_ = conn.Close()
-			if res.Trailer != nil || res.Header.Get("Trailer") != "" || res.Header.Get(credits.HeaderCost) != "5" {
+			if res.Trailer != nil || res.Header.Get("Trailer") != "" || res.Header.Get(credits.HeaderCost) != cost {
 				t.Errorf("%s: %v, trailers %v", request, res.Header, res.Trailer)
 			}
 		}
 		s.Close()
-		requireBalance(t, l, db, credits.Balance{Booked: 95, Spendable: 95})
+		requireBalance(t, l, db, credits.Balance{Booked: 92, Spendable: 92})
 	})
 }
 
@@ -297,6 +306,7 @@ func TestM14_AHijackedConnectionIsCharged(t *testing.T) {
 					_ = conn.Close()
 					panic(http.ErrAbortHandler)
 				}), false)
+				s.Config.ErrorLog = complaints(t)
 				conn, err := net.Dial("tcp", s.Listener.Addr().String())
 				if err != nil {
 					t.Fatal(err)
@@ -321,6 +331,51 @@ func TestM14_AHijackedConnectionIsCharged(t *testing.T) {
 			})
 		}
 		creditstest.RequireSound(t, l, db, acc)
+	})
+}
+
+// complaints is the log of a server in which nobody is to write what is too late.
+func complaints(t *testing.T) *log.Logger {
+	return log.New(writerFunc(func(b []byte) (int, error) {
+		t.Errorf("the server complains: %s", b)
+		return len(b), nil
+	}), "", 0)
+}
+
+type writerFunc func(b []byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
+// A connection that nobody pays for is closed.
+func TestM14_AConnectionThatCannotBeChargedIsNotGiven(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		fund(t, l, db, 20)
+		s := server(t, charged(l, db, credits.Charge{Cost: credits.Fixed(5)}, func(w http.ResponseWriter, _ *http.Request) {
+			exec(t, db, "ALTER TABLE credits_entries RENAME TO elsewhere")
+			if _, _, err := http.NewResponseController(w).Hijack(); err == nil {
+				t.Error("the handler has the connection")
+			}
+			exec(t, db, "ALTER TABLE elsewhere RENAME TO credits_entries")
+		}), false)
+		s.Config.ErrorLog = complaints(t)
+		conn, err := net.Dial("tcp", s.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil { //nolint:forbidigo // of the real network
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(conn); len(b) > 0 || err != nil {
+			t.Errorf("%q, %v", b, err)
+		}
+		for range 50_000 {
+			if scan[int](t, db, "SELECT COUNT(*) FROM credits_holds WHERE state = 'open'") == 0 {
+				break
+			}
+		}
+		requireBalance(t, l, db, credits.Balance{Booked: 20, Spendable: 20})
 	})
 }
 
