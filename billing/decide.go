@@ -128,6 +128,11 @@ func (s *Subscriptions) decide(ctx context.Context, db bun.IDB, to TransferStatu
 		} else if n != 1 {
 			return fmt.Errorf("billing: transfer %s changed under the account's lock", row.ID)
 		}
+		if to == StatusConfirmed {
+			if err := s.Allot(ctx, db, row.Account); err != nil { // after the writes above no refusal that a host may commit
+				return fmt.Errorf("billing: allotments of account %s: %v", row.Account, err)
+			}
+		}
 		out = row.transfer()
 		line.Account, line.At, line.Target = row.Account, row.DecidedAt, row.ID
 		return tenancy.Note(ctx, db, line, fact)
@@ -151,16 +156,6 @@ func (s *Subscriptions) fulfil(ctx context.Context, db bun.IDB, account tenancy.
 	if !payable(account.Status) {
 		return fmt.Errorf("%w: it is %s", tenancy.ErrTransition, account.Status)
 	}
-	if t.Credits > 0 {
-		entry, err := s.ledger.Grant(ctx, db, credits.Grant{
-			Account: t.Account, Amount: t.Credits, Key: "quitrent:transfer:" + t.ID, Category: credits.CategoryPaid,
-			Note: fmt.Sprintf("plan %s, paid by transfer %s", t.Plan, grouped(t.Reference)), Actor: actor,
-		})
-		if err != nil {
-			return err
-		}
-		t.Entry = entry.Number
-	}
 	sub, err := s.extend(ctx, db, account, payment{
 		plan: t.Plan, currency: t.Currency, interval: t.Interval, method: MethodBankTransfer, externalID: t.Reference,
 	}, t.DecidedAt)
@@ -168,6 +163,20 @@ func (s *Subscriptions) fulfil(ctx context.Context, db bun.IDB, account tenancy.
 		return err
 	}
 	t.Subscription, t.PeriodStart, t.PeriodEnd = sub.ID, sub.PeriodStart, sub.PeriodEnd
+	now, err := split(t, sub, account.Zone)
+	if err != nil {
+		return err
+	}
+	if now > 0 {
+		entry, err := s.ledger.Grant(ctx, db, credits.Grant{
+			Account: t.Account, Amount: now, Key: "quitrent:transfer:" + t.ID, Category: credits.CategoryPaid,
+			Note: fmt.Sprintf("plan %s, paid by transfer %s", t.Plan, grouped(t.Reference)), Actor: actor,
+		})
+		if err != nil {
+			return err
+		}
+		t.Entry = entry.Number
+	}
 	old, err := s.Account(ctx, db, t.Account)
 	if err != nil {
 		return err
