@@ -3,6 +3,7 @@ package billing
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -77,7 +78,12 @@ func allot(ctx context.Context, db bun.IDB, ledger *credits.Ledger, account tena
 		}
 	}
 	for _, a := range wanted {
-		if _, err := ledger.SetAllotment(ctx, db, a); err != nil {
+		_, err := ledger.SetAllotment(ctx, db, a)
+		if errors.Is(err, credits.ErrInvalid) {
+			// After what was written before it, this is no refusal that a host may commit.
+			return fmt.Errorf("billing: allotment %q of account %s: %v", a.Name, account.ID, err)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -125,15 +131,17 @@ type paidYear struct {
 }
 
 // paidYears are the years that were paid for and are not over, by when they begin. What
-// was paid for before the subscription began anew, for another plan, is over with that;
-// where it did so at one instant, the transfer asked for last counts.
+// was paid for before the subscription began anew, for another plan, is over with that,
+// what was paid in advance too; where all that was at one instant, the transfer asked
+// for last counts.
 func paidYears(ctx context.Context, db bun.IDB, account tenancy.AccountID, now time.Time) (map[int64]paidYear, error) {
 	var found []paidYear
 	err := db.NewRaw(`SELECT t.transfer_id, t.monthly, t.decided_at, t.period_start, t.period_end, sub.anchor_at
 		FROM billing_subscriptions AS sub JOIN billing_transfers AS t
 		ON t.account_id = sub.account_id AND t.subscription_id = sub.subscription_id AND t.plan = sub.plan AND t."interval" = sub."interval"
 		WHERE sub.account_id = ? AND sub.ended_at IS NULL AND sub."interval" = ? AND t.status = ? AND t.monthly > 0
-		AND t.period_start >= sub.anchor_at AND t.period_end > ? ORDER BY t.transfer_id`,
+		AND t.decided_at >= sub.anchor_at AND t.period_start >= sub.anchor_at AND t.period_end <= sub.period_end AND t.period_end > ?
+		ORDER BY t.transfer_id`,
 		account, tenancy.Yearly, StatusConfirmed, now).Scan(ctx, &found)
 	years := make(map[int64]paidYear, len(found))
 	for _, y := range found {

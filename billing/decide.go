@@ -129,8 +129,8 @@ func (s *Subscriptions) decide(ctx context.Context, db bun.IDB, to TransferStatu
 			return fmt.Errorf("billing: transfer %s changed under the account's lock", row.ID)
 		}
 		if to == StatusConfirmed {
-			if err := s.Allot(ctx, db, row.Account); err != nil { // after the writes above no refusal that a host may commit
-				return fmt.Errorf("billing: allotments of account %s: %v", row.Account, err)
+			if err := s.Allot(ctx, db, row.Account); err != nil {
+				return err
 			}
 		}
 		out = row.transfer()
