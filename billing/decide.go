@@ -24,9 +24,9 @@ type ConfirmTransfer struct {
 }
 
 // ConfirmTransfer gives the account what it paid for: the subscription starts or
-// goes on, the account is active on the plan, and the plan's credits are granted;
-// all of it in one transaction, and once whatever is retried or raced. Confirming
-// again changes nothing and returns the same transfer.
+// goes on, the account is active on the plan, and the plan's credits are granted,
+// those of a year month by month; all of it in one transaction, and once whatever is
+// retried or raced. Confirming again changes nothing and returns the same transfer.
 //
 // It does not ask who Actor is: whether somebody may confirm is the caller's to
 // decide, and a customer may not. Operator asks the host's check.
