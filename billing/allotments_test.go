@@ -239,6 +239,8 @@ func TestM5_NothingIsGrantedBeyondWhatIsPaid(t *testing.T) {
 		w.change(t, tenancy.Change{Account: until, Status: tenancy.StatusActive, PaidUntil: day(2026, 5, 1)})
 		w.clock.Set(day(2030, 1, 1))
 		w.wantGranted(t, "an end by hand", until, 400)
+		w.change(t, tenancy.Change{Account: until, Status: tenancy.StatusActive, PaidUntil: t0.AddDate(-1, 0, 0)})
+		w.wantGranted(t, "an end long ago", until, 400)
 	})
 }
 
@@ -255,6 +257,24 @@ func TestM5_ACancelledYearEndsAtOnceOrWithItsPeriod(t *testing.T) {
 			w.clock.Set(day(2028, 1, 1))
 			w.wantGranted(t, fmt.Sprint("at period end: ", atEnd), id, want)
 		}
+	})
+}
+
+// Without the hook, and so in a process that forgot it, the verbs of this package still
+// say what comes.
+func TestM5_ACancelledYearEndsWithoutTheHookToo(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		var err error
+		w.accounts = tenancy.New(tenancy.Config{Now: w.clock.Now, OnRegister: []tenancy.Hook{w.ledger.OnRegister}})
+		w.billing, err = billing.New(w.accounts, w.ledger, billing.Config{Now: w.clock.Now, Bank: bank})
+		wantErr(t, "making it", err, nil)
+		id := w.account(t)
+		w.year(t, id, "growth")
+		w.clock.Set(day(2026, 4, 1))
+		_, err = w.billing.Cancel(t.Context(), w.db, billing.Cancel{Account: id, Actor: customer})
+		wantErr(t, "cancelling", err, nil)
+		w.clock.Set(day(2028, 1, 1))
+		w.wantGranted(t, "a year", id, 2000+3*2000)
 	})
 }
 

@@ -36,22 +36,22 @@
 // Give tenancy the hook Allotments, and a plan's credits come when they are due, by
 // allotments of package credits and so without a job:
 //
-//	accounts := tenancy.New(tenancy.Config{
-//		OnRegister: []tenancy.Hook{ledger.OnRegister},
-//		OnChange:   []tenancy.ChangeHook{billing.Allotments(ledger)},
-//	})
+//		accounts := tenancy.New(tenancy.Config{
+//			OnRegister: []tenancy.Hook{ledger.OnRegister},
+//			OnChange:   []tenancy.ChangeHook{billing.Allotments(ledger)},
+//		})
 //
-//   - A month that is paid grants its credits when it is confirmed, also in advance. They
-//     never expire.
-//   - A year that is paid grants the months that have begun when it is confirmed, that is
-//     the first one, and none where it is paid in advance; each other one as it begins, on
-//     the anchor's day. They can be spent for ten years after their month. Of years paid in
-//     advance each grants what it was sold with.
-//   - A plan that costs nothing – it has a price, and none above zero – grants each month's
-//     credits as it begins, for as long as the account is active, on the day on which the
-//     account was registered. The first month is the seed of credits.Ledger.OnRegister.
-//     What is left of a month expires with it. Another such plan counts from the next
-//     month on, so that going to and fro gains nothing.
+//	  - A month that is paid grants its credits when it is confirmed, also in advance. They
+//	    never expire.
+//	  - A year that is paid grants the months that have begun when it is confirmed, that is
+//	    the first one, and none where it is paid in advance; each other one as it begins, on
+//	    the anchor's day. They can be spent for ten years after their month. Of years paid in
+//	    advance each grants what it was sold with.
+//	  - A plan that costs nothing – it has a price, and none above zero – grants each month's
+//	    credits as it begins, for as long as the account is active, on the day on which the
+//	    account was registered. The first month is the seed of credits.Ledger.OnRegister.
+//	    What is left of a month expires with it. Another such plan counts from the next
+//	    month on, so that going to and fro gains nothing.
 //
 // An account that is not active is granted nothing. What began before it was suspended,
 // cancelled, past due or closed it keeps; a month that begins and ends while it may not
