@@ -130,24 +130,21 @@ type paidYear struct {
 	AnchorAt    time.Time `bun:"anchor_at"`
 }
 
-// paidYears are the years that were paid for and are not over, by when they begin. What
-// was paid for before the subscription began anew, for another plan, is over with that,
-// what was paid in advance too; where all that was at one instant, the transfer asked
-// for last counts.
-func paidYears(ctx context.Context, db bun.IDB, account tenancy.AccountID, now time.Time) (map[int64]paidYear, error) {
-	var found []paidYear
-	err := db.NewRaw(`SELECT t.transfer_id, t.monthly, t.decided_at, t.period_start, t.period_end, sub.anchor_at
+// paidYears are the years of the account's subscription that were paid for and are not
+// over.
+func paidYears(ctx context.Context, db bun.IDB, account tenancy.AccountID, now time.Time) (years []paidYear, err error) {
+	err = db.NewRaw(`SELECT t.transfer_id, t.monthly, t.decided_at, t.period_start, t.period_end, sub.anchor_at
 		FROM billing_subscriptions AS sub JOIN billing_transfers AS t
-		ON t.account_id = sub.account_id AND t.subscription_id = sub.subscription_id AND t.plan = sub.plan AND t."interval" = sub."interval"
-		WHERE sub.account_id = ? AND sub.ended_at IS NULL AND sub."interval" = ? AND t.status = ? AND t.monthly > 0
-		AND t.decided_at >= sub.anchor_at AND t.period_start >= sub.anchor_at AND t.period_end <= sub.period_end AND t.period_end > ?
-		ORDER BY t.transfer_id`,
-		account, tenancy.Yearly, StatusConfirmed, now).Scan(ctx, &found)
-	years := make(map[int64]paidYear, len(found))
-	for _, y := range found {
-		years[y.PeriodStart.UnixMicro()] = y
-	}
+		ON t.account_id = sub.account_id AND t.subscription_id = sub.subscription_id
+		WHERE sub.account_id = ? AND sub.ended_at IS NULL AND t.monthly > 0 AND t.period_end > ?`, account, now).Scan(ctx, &years)
 	return years, err
+}
+
+// forgetYears ends what was still to come of the years that were paid for: the
+// subscription begins anew.
+func forgetYears(ctx context.Context, db bun.IDB, account tenancy.AccountID) error {
+	_, err := db.NewUpdate().Model((*transferRow)(nil)).Set("monthly = 0").Where("account_id = ? AND monthly > 0", account).Exec(ctx)
+	return err
 }
 
 // after is the next instant: what begins at t begins before it.

@@ -380,8 +380,9 @@ func TestM8_PlansToAndFroFarmNothing(t *testing.T) {
 			w.wantGranted(t, "to and fro", id, want)
 			w.clock.Advance(24 * time.Hour)
 		}
-		w.clock.Advance(3 * 365 * 24 * time.Hour)
-		w.wantGranted(t, "years on", id, want+11*2000)
+		w.year(t, id, "growth") // in advance, and it stays
+		w.clock.Advance(5 * 365 * 24 * time.Hour)
+		w.wantGranted(t, "years on", id, want+11*2000+24_000)
 	})
 }
 

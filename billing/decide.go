@@ -163,6 +163,11 @@ func (s *Subscriptions) fulfil(ctx context.Context, db bun.IDB, account tenancy.
 		return err
 	}
 	t.Subscription, t.PeriodStart, t.PeriodEnd = sub.ID, sub.PeriodStart, sub.PeriodEnd
+	if sub.Periods == 1 {
+		if err := forgetYears(ctx, db, t.Account); err != nil {
+			return err
+		}
+	}
 	now, err := split(t, sub, account.Zone)
 	if err != nil {
 		return err

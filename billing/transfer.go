@@ -49,8 +49,8 @@ type Transfer struct {
 	PeriodStart  time.Time `json:"period_start,omitzero"`
 	PeriodEnd    time.Time `json:"period_end,omitzero"`
 	Entry        int64     `json:"entry,omitzero"`
-	// Monthly is what each month is granted that begins later; zero: all of Credits was
-	// granted at once.
+	// Monthly is what each month is granted that begins later. Zero: all of Credits was
+	// granted at once, or what was to come ended with a payment for another plan.
 	Monthly int64 `json:"monthly,omitzero"`
 }
 
