@@ -48,6 +48,10 @@ type SetAllotment struct {
 	// first. Default: now, for a new allotment; as it was for one that exists, but where
 	// Every or Zone changes the end of its running period.
 	Anchor time.Time
+	// From leaves out the periods that begin before it, one that is now too: those that
+	// were granted in another way. Days are counted from Anchor all the same. It is not
+	// remembered: say it each time. Default: none is left out.
+	From time.Time
 	// Zone is the IANA time zone in which days are counted: the account's. Default: as it
 	// was, and UTC for a new allotment.
 	Zone string
@@ -92,7 +96,7 @@ const maxAllotments = 100
 // it stays so and nothing is written. It writes the audit log and the outbox.
 //
 // The period that is now is granted at once, whole: to begin with the next one, put the
-// Anchor there. A change takes effect from the next period on. What the running period
+// Anchor there, or From just after it. A change takes effect from the next period on. What the running period
 // was granted stays, with its end; what is left of it then rolls over by the changed
 // rule. For more at once, Grant the difference. Where Anchor, Every or Zone change, the
 // first period is the first of theirs that begins when the running one has ended. So no
@@ -109,7 +113,7 @@ func (l *Ledger) SetAllotment(ctx context.Context, db bun.IDB, s SetAllotment) (
 	if s.Actor == (tenancy.Actor{}) {
 		s.Actor = ownActor
 	}
-	s.Anchor, s.Until = micro(s.Anchor), micro(s.Until)
+	s.Anchor, s.From, s.Until = micro(s.Anchor), micro(s.From), micro(s.Until)
 	if err := s.validate(); err != nil {
 		return Allotment{}, err
 	}
@@ -137,7 +141,7 @@ func (s SetAllotment) validate() error {
 	if err := s.Every.validate(); err != nil {
 		return err
 	}
-	for _, at := range []time.Time{s.Anchor, s.Until} {
+	for _, at := range []time.Time{s.Anchor, s.From, s.Until} {
 		if y := at.Year(); !at.IsZero() && (y < 1900 || y > lastYear) {
 			return fmt.Errorf("%w: a date is not within the years 1900 to %d", ErrInvalid, lastYear)
 		}
@@ -199,9 +203,9 @@ func (b *book) setAllotment(ctx context.Context, s SetAllotment) (Allotment, err
 	case r.Months != was.Months || r.Days != was.Days || r.Zone != was.Zone:
 		r.Anchor = latest(b.now, r.EndsAt)
 	}
-	if r.runs() && r.sameCalendar(&was) {
+	if r.runs() && r.sameCalendar(&was) && !r.NextAt.Before(s.From) {
 		r.next(r.Period, r.NextAt)
-	} else if err := r.schedule(b.now); err != nil {
+	} else if err := r.schedule(latest(s.From, r.EndsAt), b.now); err != nil {
 		return Allotment{}, err
 	}
 	if *r == was {

@@ -559,6 +559,36 @@ func TestAllotment_InAHostsTransactionComesAndGoesWithIt(t *testing.T) {
 	})
 }
 
+// What begins before From is left out, and days are counted from the anchor all the same.
+func TestAllotment_FromLeavesOutWhatBeginsBefore(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
+		clock.Set(at(1, 31))
+		set := credits.SetAllotment{Account: acc, Name: "plan", Amount: 100, Anchor: at(1, 31), From: at(1, 31).Add(time.Microsecond)}
+		if a := allot(t, l, db, set); !a.NextAt.Equal(at(2, 28)) || !a.EndsAt.IsZero() {
+			t.Errorf("%+v", a)
+		}
+		endAllotment(t, l, db, "plan")
+		allot(t, l, db, set) // as it was: said again, From leaves the same out
+		requireStory(t, l, db)
+		clock.Set(at(3, 1))
+		set.From = at(2, 28)
+		if a := allot(t, l, db, set); !a.NextAt.Equal(at(3, 31)) {
+			t.Errorf("%+v", a)
+		}
+		set.From = at(4, 29) // later than the one to come, which is left out
+		if a := allot(t, l, db, set); !a.NextAt.Equal(at(4, 30)) {
+			t.Errorf("%+v", a)
+		}
+		set.From = time.Time{} // which never brings back what is to be left out
+		allot(t, l, db, set)
+		clock.Set(at(5, 1))
+		requireStory(t, l, db, "grant +100 =100 2026-02-28T09:00", "expire -100 =0 2026-03-31T09:00", "grant +100 =100 2026-04-30T09:00")
+		creditstest.RequireSound(t, l, db, acc)
+		_, err := l.SetAllotment(t.Context(), db, credits.SetAllotment{Account: acc, Name: "plan", Amount: 1, From: time.Unix(-1<<40, 0)})
+		requireError(t, err, credits.ErrInvalid)
+	})
+}
+
 // An erased account has no rules any more, and what is due is found to be nothing.
 func TestAllotment_OfAnErasedAccountGrantsNothing(t *testing.T) {
 	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {

@@ -91,11 +91,11 @@ func (r *allotmentRow) calendar() (calendar, error) {
 }
 
 // schedule finds the next period: the one that is now, or the first to come. It begins
-// when those that came have ended.
-func (r *allotmentRow) schedule(now time.Time) error {
+// at floor or later.
+func (r *allotmentRow) schedule(floor, now time.Time) error {
 	c, err := r.calendar()
 	if err == nil {
-		r.next(c.from(r.EndsAt, now))
+		r.next(c.from(floor, now))
 	}
 	return err
 }

@@ -77,7 +77,8 @@
 // A change takes effect with the next period. EndAllotment grants no more; set again, the
 // allotment goes on with the period that is then, and no period is granted twice. A period
 // that an account has no room for is left out, with an AllotmentSkipped in the outbox.
-// Nothing here asks whether an account is suspended or closed: end its allotments then.
+// Nothing here asks whether an account is suspended or closed: end its allotments then,
+// as billing.Allotments does with those of plans.
 //
 // # Prices
 //
