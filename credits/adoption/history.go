@@ -22,6 +22,7 @@ type reading struct {
 
 	balance int64 // so far
 	below   bool  // it was below zero
+	over    bool  // it was more than can be counted
 }
 
 // The notes of the entries that no row is of.
@@ -53,7 +54,7 @@ func (s *survey) read(i int, acc Account) *reading {
 	for j, row := range acc.History {
 		r.row(j, row)
 	}
-	r.end(acc)
+	r.adjust(KindBalance, r.at, acc.Balance, 0, time.Time{})
 	return r
 }
 
@@ -146,11 +147,11 @@ func (r *reading) start(acc Account) {
 		}
 	}
 	forward := known
-	if sum == math.MinInt64 || !r.sum(&forward, -sum) || forward <= 0 {
+	if !r.less(&forward, sum) || forward <= 0 {
 		return
 	}
 	if !told && !r.cfg.Adjust {
-		return // end refuses it
+		return // it is refused in the end
 	}
 	r.note(KindRow, 0, "balance", "the account had %d before it, which are brought forward", forward)
 	r.forward++
@@ -172,15 +173,10 @@ func (r *reading) row(j int, row Row) {
 	}
 }
 
-// end is the balance, after all rows.
-func (r *reading) end(acc Account) {
-	r.adjust(KindBalance, r.at, acc.Balance, 0, time.Time{})
-}
-
 // adjust enters what is missing for the next amount to lead to the balance that is known.
 func (r *reading) adjust(kind adoption.Kind, at int, known, amount int64, when time.Time) {
 	comes, gap := r.balance, known
-	if !r.sum(&comes, amount) || comes == math.MinInt64 || !r.sum(&gap, -comes) || gap == 0 {
+	if !r.sum(&comes, amount) || !r.less(&gap, comes) || gap == 0 {
 		return
 	}
 	if !r.cfg.Adjust {
@@ -203,15 +199,26 @@ func (r *reading) add(line credits.AdoptLine) {
 	}
 }
 
-// sum adds n, and refuses the account where that passes the end of int64.
+// sum adds n. It refuses the account where that passes the end of int64, and no more is
+// added up then.
 func (r *reading) sum(to *int64, n int64) bool {
 	s := *to + n
-	if n != 0 && (s > *to) != (n > 0) {
+	if n != 0 && (s > *to) != (n > 0) && !r.over {
+		r.over = true
 		r.refuse(KindBalance, r.at, "history", "it comes to more than can be counted")
-		return false
 	}
-	*to = s
-	return true
+	if !r.over {
+		*to = s
+	}
+	return !r.over
+}
+
+// less takes n away.
+func (r *reading) less(from *int64, n int64) bool {
+	if n == math.MinInt64 { // which has no opposite
+		return r.sum(from, math.MaxInt64) && r.sum(from, 1)
+	}
+	return r.sum(from, -n)
 }
 
 func latest(a, b time.Time) time.Time {

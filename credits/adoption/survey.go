@@ -93,6 +93,9 @@ func (s *survey) account(ctx context.Context, db bun.IDB, i int, acc Account, wh
 // ask asks the ledger what the account is to it. Where the rows are refused it may still
 // be that others were adopted before.
 func (s *survey) ask(ctx context.Context, db bun.IDB, r *reading) (done credits.Adopted, err error) {
+	if _, ok := tenancy.ParseAccountID(string(r.adopt.Account)); ok != nil {
+		return done, nil // known refuses it
+	}
 	if len(r.refused) == 0 {
 		done, err = s.ledger.Adopt(ctx, db, r.adopt)
 		if !errors.Is(err, credits.ErrInvalid) && !errors.Is(err, credits.ErrOverflow) {
@@ -101,11 +104,8 @@ func (s *survey) ask(ctx context.Context, db bun.IDB, r *reading) (done credits.
 		r.refuse(KindBalance, r.at, "history", "%v", err)
 	}
 	done, err = s.ledger.Adopt(ctx, db, credits.Adopt{Account: r.adopt.Account, DryRun: true})
-	switch {
-	case done.Replayed: // there was nothing to adopt then
+	if done.Replayed { // there was nothing to adopt then
 		return credits.Adopted{}, credits.ErrAdopted
-	case errors.Is(err, credits.ErrInvalid): // the account's id, which known refuses
-		return credits.Adopted{}, nil
 	}
 	return done, err
 }
