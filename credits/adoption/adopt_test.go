@@ -1,12 +1,14 @@
 package adoption_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/credits"
 	"github.com/quitrent/quitrent/credits/adoption"
@@ -203,25 +205,34 @@ func TestM18_WhatChangedSinceIsLeftAlone(t *testing.T) {
 	})
 }
 
-func TestM18_AnAccountThatIsUsedMeanwhileIsRefusedAlone(t *testing.T) {
+// Between the check and the writing somebody grants to one account, and others adopt one
+// from the same rows and one from other rows.
+func TestM18_WhatHappensMeanwhileIsLeftAsItIs(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
-		what := running()
-		once := false
-		meanwhile := h.db.WithQueryHook(after{"credits_keys", func() {
-			if once {
-				return
+		what, others := running(), h.adoption(adoption.Config{})
+		h.accounts = tenancy.New(tenancy.Config{Now: h.clock.Now, Loader: func(ctx context.Context, db bun.IDB, id tenancy.AccountID) (tenancy.State, tenancy.Plan, error) {
+			if id == "8" { // the last to be checked
+				if _, err := h.ledger.Grant(ctx, h.db, credits.Grant{Account: "1", Amount: 5, Key: "early"}); err != nil {
+					t.Error(err)
+				}
+				h.adopt(t, others, adoption.Adopt{Actor: operator, Accounts: []adoption.Account{what.Accounts[1], {ID: "3", Balance: 4}}})
 			}
-			once = true
-			if _, err := h.ledger.Grant(t.Context(), h.db, credits.Grant{Account: "1", Amount: 5, Key: "early"}); err != nil {
-				t.Error(err)
-			}
+			return tenancy.New(tenancy.Config{Now: h.clock.Now}).Load(ctx, db, id)
 		}})
-		report, err := h.adoption(adoption.Config{}).Adopt(t.Context(), meanwhile, what)
-		if !errors.Is(err, credits.ErrNotEmpty) || report.Accounts != (adoption.Counts{New: 7, Refused: 1}) || len(report.Refused) != 1 {
-			t.Errorf("%v, %+v", err, report)
+		report, err := h.adoption(adoption.Config{}).Adopt(t.Context(), h.db, what)
+		if !errors.Is(err, credits.ErrNotEmpty) || len(report.Refused) != 1 || report.Refused[0].ID != "1" {
+			t.Errorf("%v, %+v", err, report.Refused)
 		}
-		if report.Credits != 9882 || h.balance(t, "1").Booked != 5 || h.balance(t, "2").Booked != 5130 {
-			t.Errorf("%d credits were adopted", report.Credits)
+		if report.Accounts != (adoption.Counts{New: 5, Same: 1, Different: 1, Refused: 1}) || report.Rows != (adoption.Counts{New: 70, Same: 70, Different: 50, Refused: 90}) {
+			t.Errorf("%+v, %+v", report.Accounts, report.Rows)
+		}
+		if want := int64(2000 + 740 + 12 + 1); report.Credits != want {
+			t.Errorf("%d credits were adopted, want %d", report.Credits, want)
+		}
+		for account, want := range map[tenancy.AccountID]int64{"1": 5, "2": 5130, "3": 4, "4": 2000} {
+			if b := h.balance(t, account); b.Booked != want {
+				t.Errorf("account %s has %+v, want %d", account, b, want)
+			}
 		}
 		h.sound(t)
 	})

@@ -1,35 +1,18 @@
 package adoption_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/credits"
 	"github.com/quitrent/quitrent/credits/adoption"
 	"github.com/quitrent/quitrent/tenancy"
 )
-
-// after runs fn after every statement that contains a text.
-type after struct {
-	text string
-	fn   func()
-}
-
-func (after) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context { return ctx }
-
-func (a after) AfterQuery(_ context.Context, e *bun.QueryEvent) {
-	if strings.Contains(e.Query, a.text) {
-		a.fn()
-	}
-}
 
 // row is one of so many days before t0.
 func row(days int, amount int64, balance ...int64) adoption.Row {
