@@ -95,7 +95,8 @@ func (l *Ledger) adoptedKey() string { return ownKeys + "adopted:" + l.cfg.Unit 
 
 // Adopt makes the account's first entries out of what happened in another system, each as
 // of its time, once: again it changes nothing and returns what it did, with Replayed set.
-// An account without lines is remembered too. No event is published.
+// An account without lines is remembered too. No event is published but those of
+// thresholds, which are held against what is left in the end.
 //
 // What went out there was taken from what had come in first, and what is left is the last
 // that came in, in its lots. Where more went out than had come in, the entry is a debt,

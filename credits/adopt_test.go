@@ -305,6 +305,18 @@ func TestM18_WhatIsLeftExpiresWhenItsLotDoes(t *testing.T) {
 	})
 }
 
+// Nobody hears now of what was low a year ago.
+func TestM18_AThresholdIsHeldAgainstWhatIsLeft(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		setThreshold(t, l, db, credits.SetThreshold{Name: "low", Low: 20, Reset: 50})
+		before := heard(t, db, acc)
+		lines := append(oldLines(), credits.AdoptLine{At: start.Add(-time.Hour), Amount: -75}, credits.AdoptLine{At: start.Add(-time.Minute), Amount: 60})
+		adopt(t, l, db, credits.Adopt{Account: acc, Lines: lines, Lots: []credits.Lot{{Amount: 65}}})
+		requireHeard(t, db, append(before, "low: 65 0s")...)
+		sound(t, l, db, acc)
+	})
+}
+
 func TestM18_WhatNoLedgerCanBeIsRefused(t *testing.T) {
 	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
 		in := func(n int64) credits.AdoptLine { return credits.AdoptLine{At: start.Add(-time.Hour), Amount: n} }
@@ -350,6 +362,8 @@ func TestM18_WhatNoLedgerCanBeIsRefused(t *testing.T) {
 			}
 		}
 		_, err := l.Adopt(t.Context(), db, credits.Adopt{Account: acc, Lines: []credits.AdoptLine{in(1 << 62), in(-1 << 62), in(1 << 62)}, Lots: lot(1 << 62)})
+		requireError(t, err, credits.ErrOverflow)
+		_, err = l.Adopt(t.Context(), db, credits.Adopt{Account: acc, Lines: []credits.AdoptLine{in(-1 << 62), in(-1 << 62)}})
 		requireError(t, err, credits.ErrOverflow)
 		if d := cmp.Diff(before, rows(t, db)); d != "" {
 			t.Errorf("a refusal wrote (-before +after):\n%s", d)

@@ -195,7 +195,8 @@ func TestM18_WhatChangedSinceIsLeftAlone(t *testing.T) {
 		what.Accounts[3].Balance++     // it does not even add up any more
 		what.Accounts[5].Balance += 10 // it does
 		what.Accounts[5].History = append(what.Accounts[5].History, adoption.Row{At: t0, Amount: 10})
-		what.Accounts[7].Balance = 7
+		what.Accounts[7].Balance = 7 // it does not, and there was nothing
+		what.Accounts[7].History = []adoption.Row{{At: t0, Amount: 6}}
 		h.wantRows(t, "again", nil, func() {
 			report := h.adopt(t, a, what)
 			if report.Accounts != (adoption.Counts{Same: 5, Different: 3}) || len(report.Notes) != 3 {

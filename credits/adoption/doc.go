@@ -50,6 +50,7 @@
 // the moment that it has one. Adopt therefore when the old system has stopped to count,
 // and before anything is granted here.
 //
-// Nobody is told: no event is published. Each account's audit log has a line with what it
+// Nobody is told: no event is published but those of an account's thresholds, which are
+// held against what is left. Each account's audit log has a line with what it
 // has and the lots, the installation's one with the counts.
 package adoption

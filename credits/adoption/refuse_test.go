@@ -59,6 +59,7 @@ func TestM18_WhatStandsInTheWayIsFoundAndNothingIsWritten(t *testing.T) {
 			"the refund of nothing":      {adoption.Account{ID: "1", Balance: 5, History: rows{{At: t0, Amount: 5, Kind: credits.KindRefund, RefundOf: "a"}}}, []string{"balance 1 0 history"}},
 			"lots that are not it":       {adoption.Account{ID: "1", Balance: 5, Lots: lots{{Amount: 4}}}, []string{"balance 1 0 lots"}},
 			"lots of more":               {adoption.Account{ID: "1", Balance: 5, Lots: lots{{Amount: 4}, {Amount: math.MaxInt64}}}, []string{"balance 1 0 lots"}},
+			"lots of far more":           {adoption.Account{ID: "1", Balance: 5, Lots: lots{{Amount: math.MaxInt64}, {Amount: math.MaxInt64}, {Amount: 7}}}, []string{"balance 1 0 lots"}},
 			"lots of nothing":            {adoption.Account{ID: "1", Lots: lots{{Amount: 4}}}, []string{"balance 1 0 lots"}},
 			"a lot that has expired":     {adoption.Account{ID: "1", Balance: 5, Lots: lots{{Amount: 5, ExpiresAt: t0}}}, []string{"balance 1 0 history"}},
 			"more than can be counted":   {adoption.Account{ID: "1", Balance: 5, History: rows{row(2, math.MaxInt64), row(1, 5)}}, []string{"balance 1 0 history"}},
@@ -96,6 +97,17 @@ func TestM18_AnAccountTwiceIsRefused(t *testing.T) {
 			Accounts: []adoption.Account{{ID: "1", Balance: 5}, {ID: "1", Balance: 6}}, Actor: operator,
 		})
 		if !errors.Is(err, adoption.ErrRefused) || len(report.Refused) != 1 || report.Refused[0].Row != 1 {
+			t.Errorf("%v, %+v", err, report)
+		}
+	})
+}
+
+func TestM18_BalancesThatCannotBeCountedTogetherAreRefused(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		report, err := h.adoption(adoption.Config{}).Adopt(t.Context(), h.db, adoption.Adopt{
+			Accounts: []adoption.Account{{ID: "1", Balance: math.MaxInt64}, {ID: "2", Balance: 1}}, Actor: operator,
+		})
+		if !errors.Is(err, adoption.ErrRefused) || report.Credits != math.MaxInt64 || len(report.Refused) != 1 || report.Refused[0].ID != "2" {
 			t.Errorf("%v, %+v", err, report)
 		}
 	})
@@ -176,7 +188,7 @@ func TestM18_BelowZeroIsADebtThatComesBack(t *testing.T) {
 		what := adoption.Adopt{Actor: operator, Accounts: []adoption.Account{
 			{ID: "1", Balance: 15, History: []adoption.Row{row(4, 10), row(3, -15), row(2, 40), row(1, -20)}},
 			{ID: "2", Balance: -5},
-			{ID: "3", Balance: -7, History: []adoption.Row{row(2, 3), row(1, -10)}},
+			{ID: "3", Balance: -7, History: []adoption.Row{row(3, 3), row(2, -9), row(1, -1)}},
 		}}
 		report := h.adopt(t, h.adoption(adoption.Config{Debts: true}), what)
 		if report.Credits != 3 || len(report.Notes) != 2 {
