@@ -58,6 +58,12 @@ var (
 	// ErrNoAllotment: the account has no allotment of that name.
 	ErrNoAllotment = problem.New(http.StatusNotFound, "no_allotment", "there is no such allotment")
 
+	// ErrNotEmpty: the account has entries, and only one without any can be adopted.
+	ErrNotEmpty = problem.New(http.StatusConflict, "credits_not_empty", "the account has ledger entries already: credits of another system are adopted before anything else happens to it, or granted")
+
+	// ErrAdopted: the account's credits were adopted before, from other lines or lots.
+	ErrAdopted = problem.New(http.StatusConflict, "credits_adopted", "the account's credits were adopted before, from something else: they are left as they are")
+
 	// ErrBusy: as many requests as Config.Combine lets wait do. Ask again later.
 	ErrBusy = problem.New(http.StatusServiceUnavailable, "credits_busy", "too many requests for credits are waiting: try again later")
 
