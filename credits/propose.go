@@ -69,14 +69,21 @@ const forget = "add one to the version of the account's row, by which processes 
 
 func difference(off int64) string {
 	if off < 0 {
-		return fmt.Sprintf("%d credits less", -off)
+		return counted(-off) + " less"
 	}
-	return fmt.Sprintf("%d credits more", off)
+	return counted(off) + " more"
 }
 
 func entryOf(amount int64) string {
 	if amount < 0 {
-		return fmt.Sprintf("deduct %d credits", -amount)
+		return "deduct " + counted(-amount)
 	}
-	return fmt.Sprintf("grant an adjustment of %d credits", amount)
+	return "grant an adjustment of " + counted(amount)
+}
+
+func counted(n int64) string {
+	if n == 1 {
+		return "1 credit"
+	}
+	return fmt.Sprintf("%d credits", n)
 }

@@ -17,6 +17,8 @@ type walk struct {
 	debt  int64
 	lost  int64 // splits whose grant is not there
 
+	orphan int64 // the newest entry that is not there and has splits
+
 	grants map[string]walkedGrant
 }
 
@@ -28,7 +30,9 @@ type walkedGrant struct {
 	left   int64
 }
 
-func newWalk() walk { return walk{after: math.MinInt64, grants: map[string]walkedGrant{}} }
+func newWalk() walk {
+	return walk{after: math.MinInt64, orphan: math.MinInt64, grants: map[string]walkedGrant{}}
+}
 
 // ahead walks what is there by now. It stays as it is.
 func (v *verification) ahead(ctx context.Context, db bun.IDB) error {
@@ -49,7 +53,12 @@ func (v *verification) rest(ctx context.Context, db bun.IDB) error {
 	return v.splits(ctx, db, math.MaxInt64, func(number, _ int64) { v.orphan(number) })
 }
 
+// orphan reports an entry that only its splits are left of, once.
 func (v *verification) orphan(number int64) {
+	if v.walk.orphan == number {
+		return
+	}
+	v.walk.orphan = number
 	v.finding("every split's entry exists", number, "entry %d", number)
 }
 
