@@ -165,6 +165,10 @@ func TestVerify_FindsEachKindOfDamage(t *testing.T) {
 				"what remains in a grant is the sum of its splits: G2 has 11, its splits 6",
 			},
 		},
+		"a grant's entry": {
+			[]string{"UPDATE credits_grants SET number = 5 WHERE account_id = 'acc_1' AND number = 2"},
+			[]string{"a grant is what its entry put in: G2 is 10, its entry put in -1"},
+		},
 		"a grant's amount": {
 			[]string{"UPDATE credits_grants SET amount = 1000 WHERE account_id = 'acc_1' AND number = 2"},
 			[]string{"a grant is what its entry put in: G2 is 1000, its entry put in 10"},
@@ -288,7 +292,7 @@ func damage(t *testing.T, db *bun.DB, l *credits.Ledger, ids *strings.Replacer, 
 func TestVerify_FindsWhatIsHeldOrDueWrong(t *testing.T) {
 	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
 		for _, account := range []tenancy.AccountID{acc, other} {
-			grant(t, l, db, credits.Grant{Account: account, Amount: 10, Key: "g1", ExpiresAt: start.Add(24 * time.Hour)})
+			grant(t, l, db, credits.Grant{Account: account, Amount: 5, Key: "g1", ExpiresAt: start.Add(24 * time.Hour)})
 			grant(t, l, db, credits.Grant{Account: account, Amount: 10, Key: "g2", EffectiveAt: start.Add(2 * time.Hour)})
 			if _, err := l.SetThreshold(t.Context(), db, credits.SetThreshold{Account: account, Low: 1}); err != nil {
 				t.Fatal(err)
@@ -413,13 +417,29 @@ func TestVerify_ReadsLongLedgersInPages(t *testing.T) {
 	joined(t, db, func(tx bun.Tx) {
 		for i := range 1002 {
 			grant(t, l, tx, credits.Grant{Account: acc, Amount: 1, Key: fmt.Sprint(i)})
+			e := deduct(t, l, tx, credits.Deduct{Account: acc, Amount: 1})
+			refund(t, l, tx, credits.Refund{Account: acc, Entry: e.Number, Key: fmt.Sprint("r", i)})
 			deduct(t, l, tx, credits.Deduct{Account: acc, Amount: 1})
 		}
 	})
 	creditstest.RequireSound(t, l, db, acc)
-	exec(t, db, "UPDATE credits_grants SET remaining = 1 WHERE number = 2003")
+	exec(t, db, "UPDATE credits_grants SET remaining = 1 WHERE number = 4001")
 	found, err := l.Verify(t.Context(), db, acc)
 	if err != nil || len(found) != 2 {
 		t.Errorf("%v, %v", found, err)
+	}
+	unguard(t, db)
+	exec(t, db, "UPDATE credits_entries SET amount = 2 WHERE number IN (3999, 4003, 4007)") // refunds, the last three
+	if found, err = l.Verify(t.Context(), db, acc); err != nil {
+		t.Fatal(err)
+	}
+	var over []int64
+	for _, f := range found {
+		if f.Rule == "refunds do not exceed their deduction" {
+			over = append(over, f.Number)
+		}
+	}
+	if d := cmp.Diff([]int64{3998, 4002, 4006}, over); d != "" {
+		t.Error(d)
 	}
 }

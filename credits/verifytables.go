@@ -146,7 +146,7 @@ func (v *verification) charges(ctx context.Context, db bun.IDB) error {
 	rows, err := db.QueryContext(ctx, `SELECT hold_id, CAST(SUM(settled) AS BIGINT), CAST(SUM(charged) AS BIGINT), SUM(there) FROM (
 			SELECT hold_id, settled, 0 AS charged, 1 AS there FROM credits_holds WHERE account_id = ? AND unit = ?
 			UNION ALL SELECT hold_id, 0, -amount, 0 FROM credits_entries WHERE account_id = ? AND unit = ? AND hold_id <> '') AS h
-		GROUP BY hold_id HAVING SUM(settled) <> SUM(charged) OR SUM(there) = 0 ORDER BY hold_id`, v.account, v.unit, v.account, v.unit)
+		GROUP BY hold_id HAVING SUM(settled) <> SUM(charged) ORDER BY hold_id`, v.account, v.unit, v.account, v.unit)
 	return each(rows, err, func(scan func(...any) error) error {
 		var id string
 		var settled, charged, there int64

@@ -25,6 +25,14 @@
 // not who made it. The chain says nothing that the entries don't: where seals are lost,
 // sealing again gives the same ones, if the entries are still the same.
 //
+// On SQLite triggers keep the seals append-only; on PostgreSQL privileges do. Whoever runs
+// it needs no more than
+//
+//	GRANT SELECT ON credits_accounts, credits_entries, credits_splits TO sealer;
+//	GRANT SELECT, INSERT ON credits_seals TO sealer;
+//
+// and can be another than the role that serves.
+//
 // What the ledger derives from its entries – balances, what remains in grants – is not
 // sealed, and neither are holds, budgets and remembered refusals.
 //

@@ -386,3 +386,39 @@ func TestVerify_FindsEveryKindOfTampering(t *testing.T) {
 		}
 	})
 }
+
+// once runs when the head was read for the first time.
+type once struct{ run func() }
+
+func (*once) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context { return ctx }
+
+func (o *once) AfterQuery(_ context.Context, e *bun.QueryEvent) {
+	if run := o.run; run != nil && strings.Contains(e.Query, "FROM credits_seals") {
+		o.run = nil
+		run()
+	}
+}
+
+// Who finds that another sealed meanwhile looks again, and returns the head that is there
+// then. On SQLite nobody can.
+func TestSeal_LooksAgainWhereAnotherWasFaster(t *testing.T) {
+	db := dbtest.Postgres(t, credits.Migrate)
+	s := seals.New(seals.Config{})
+	history(t, db, acc)
+	seal(t, db.WithQueryHook(&once{func() {
+		seal(t, db, s, acc, 7)
+		spend(t, db, acc, 1)
+	}}), s, acc, 8)
+	wantSound(t, verify(t, db, s, acc), 8, 0)
+}
+
+func TestVerify_CountsWhatHasNoSeal(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB, s *seals.Seals) {
+		history(t, db, acc)
+		seal(t, db, s, acc, 7)
+		spend(t, db, acc, 2)
+		unguard(t, db)
+		tamper(t, db, "UPDATE credits_entries SET number = 0 WHERE number = 9") // where nobody would look
+		wantSound(t, verify(t, db, s, acc), 7, 2)
+	})
+}
