@@ -113,7 +113,9 @@ func (b *book) move(g *grantRow, amount, held int64) {
 	g.moved += amount
 	g.set += held
 	b.row.held += held
-	if amount > 0 && !g.expired(b.now) {
+	// What a hold lets go of too: by the clock of whoever looked before, the grant may have
+	// expired with nothing in it but that.
+	if (amount > 0 || held < 0) && !g.expired(b.now) {
 		b.due(g.ExpiresAt)
 	}
 	if g.Operations == "" && g.inEffect(b.now) {

@@ -505,6 +505,7 @@ func TestHandler_ServesBudgets(t *testing.T) {
 func TestVerify_FindsWhatABudgetCountsWrong(t *testing.T) {
 	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
 		fund(t, l, db, 100)
+		deduct(t, l, db, credits.Deduct{Account: acc, Amount: 7, Actor: keyA}) // at the same moment, and before
 		setBudget(t, l, db, credits.SetBudget{Subject: keyA, Limit: 50})
 		e := deduct(t, l, db, credits.Deduct{Account: acc, Amount: 9, Actor: keyA})
 		refund(t, l, db, credits.Refund{Account: acc, Entry: e.Number, Amount: 2, Key: "r"})

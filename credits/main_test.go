@@ -89,7 +89,7 @@ func requireError(t testing.TB, err, want error) {
 
 var tables = []string{
 	"credits_accounts", "credits_grants", "credits_entries", "credits_splits", "credits_keys", "credits_holds", "credits_prices",
-	"credits_budgets", "credits_thresholds", "credits_allotments",
+	"credits_budgets", "credits_thresholds", "credits_allotments", "credits_seals",
 	"tenancy_events", "tenancy_deliveries", "tenancy_audit",
 }
 

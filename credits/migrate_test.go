@@ -19,7 +19,7 @@ import (
 func TestM15_MigrationsGoUpDownAndUpAgainWithRows(t *testing.T) {
 	check := func(t *testing.T, db *bun.DB) {
 		l := credits.New(credits.Config{})
-		all := []string{"0001_credits", "0002_book", "0003_holds", "0004_prices", "0005_budgets", "0006_allotments"}
+		all := []string{"0001_credits", "0002_book", "0003_holds", "0004_prices", "0005_budgets", "0006_allotments", "0007_seals"}
 		status := func(wantApplied, wantPending []string) {
 			t.Helper()
 			applied, pending, err := credits.MigrationStatus(t.Context(), db)
@@ -73,7 +73,7 @@ func TestM15_MigrationsGoUpDownAndUpAgainWithRows(t *testing.T) {
 		if err := credits.Migrate(t.Context(), db); err != nil {
 			t.Fatal(err)
 		}
-		if n := scan[int](t, db, "SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'quitrent' AND tablename LIKE 'credits%'"); n != 10 {
+		if n := scan[int](t, db, "SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'quitrent' AND tablename LIKE 'credits%'"); n != 11 {
 			t.Errorf("%d tables in the schema", n)
 		}
 	})

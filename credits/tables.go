@@ -24,6 +24,7 @@ func Tables() []owned.Table {
 		{Model: (*priceTable)(nil)},
 		{Model: (*budgetRow)(nil)},
 		{Model: (*thresholdRow)(nil)},
+		{Model: (*sealTable)(nil)},
 	}
 	for i := range tables {
 		tables[i].SelfGuarded, tables[i].Keep = true, true
@@ -37,6 +38,16 @@ type accountTable struct {
 
 	Account tenancy.AccountID `bun:"account_id,pk"`
 	Unit    string            `bun:"unit,pk"`
+}
+
+// sealTable is that of package seals.
+type sealTable struct {
+	bun.BaseModel `bun:"table:credits_seals"`
+
+	Account tenancy.AccountID `bun:"account_id,pk"`
+	Unit    string            `bun:"unit,pk"`
+	Number  int64             `bun:"number,pk"`
+	Hash    string            `bun:"hash"`
 }
 
 type priceTable struct {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/uptrace/bun"
@@ -13,6 +14,7 @@ import (
 	"github.com/quitrent/quitrent/credits/creditstest"
 	"github.com/quitrent/quitrent/internal/dbtest"
 	"github.com/quitrent/quitrent/tenancy"
+	"github.com/quitrent/quitrent/tenancy/tenancytest"
 )
 
 // unguard takes away what keeps a ledger from damage: the triggers of SQLite, the
@@ -61,10 +63,7 @@ func TestVerify_FindsEachKindOfDamage(t *testing.T) {
 	// As the program before version 2 kept the key of an entry.
 	const older = `INSERT INTO credits_keys (account_id, key, hash, unit, outcome, number, created_at)
 		SELECT account_id, key, hash, unit, 'entry', number, at FROM credits_entries WHERE account_id = 'acc_1' AND key = 'd'`
-	cases := map[string]struct {
-		damage []string
-		want   []string // all rules that are broken, with their detail
-	}{
+	cases := map[string]damaged{
 		"an entry's amount": {
 			[]string{"UPDATE credits_entries SET amount = -14 WHERE account_id = 'acc_1' AND number = 3"},
 			[]string{
@@ -82,6 +81,52 @@ func TestVerify_FindsEachKindOfDamage(t *testing.T) {
 		"a gap": {
 			[]string{"UPDATE credits_entries SET number = 6 WHERE account_id = 'acc_1' AND number = 5"},
 			[]string{"entries are numbered without gaps: entry 6 where 5 belongs", "the account counts its entries: it says 5, the last entry is 6"},
+		},
+		"an entry before the first": {
+			[]string{"UPDATE credits_entries SET number = 0, grant_id = 'grt_x' WHERE account_id = 'acc_2' AND number = 5", "UPDATE credits_entries SET account_id = 'acc_1' WHERE number = 0",
+				"UPDATE credits_accounts SET number = 4, booked = 7 WHERE account_id = 'acc_2'", "UPDATE credits_grants SET remaining = remaining + 1 WHERE account_id = 'acc_2' AND number = 2"},
+			[]string{
+				"entries are numbered without gaps: entry 0 where 1 belongs", "balance = sum of entries: the balance is 6, the sum 5",
+				"each balance is the one before plus the amount: entry 0 says 6, the sum is -1", "each balance is the one before plus the amount: entry 1 says 10, the sum is 9",
+				"each balance is the one before plus the amount: entry 2 says 20, the sum is 19", "each balance is the one before plus the amount: entry 3 says 5, the sum is 4",
+				"each balance is the one before plus the amount: entry 4 says 7, the sum is 6", "each balance is the one before plus the amount: entry 5 says 6, the sum is 5",
+				"every split's grant exists: 1 splits name none that does",
+			},
+		},
+		"a time": {
+			[]string{"UPDATE credits_entries SET at = '2026-03-01 08:59:59.5+00:00' WHERE account_id = 'acc_1' AND number = 3"},
+			[]string{"an entry is not older than the one before: entry 3 is of 2026-03-01T08:59:59.5Z, the one before of 2026-03-01T09:00:00Z"},
+		},
+		"the last time": {
+			[]string{"UPDATE credits_accounts SET entered_at = '2026-03-01 09:00:01+00:00' WHERE account_id = 'acc_1'"},
+			[]string{"the account knows when its last entry was made: it says 2026-03-01T09:00:01Z, the last entry is of 2026-03-01T09:00:00Z"},
+		},
+		"less than nothing to spend": {
+			[]string{"UPDATE credits_entries SET spendable = -1 WHERE account_id = 'acc_1' AND number = 3"},
+			[]string{"what can be spent is between nothing and the balance: entry 3 says -1 of 5"},
+		},
+		"more to spend than there is": {
+			[]string{"UPDATE credits_entries SET spendable = 6 WHERE account_id = 'acc_1' AND number = 3"},
+			[]string{"what can be spent is between nothing and the balance: entry 3 says 6 of 5"},
+		},
+		"splits without an entry": {
+			[]string{"UPDATE credits_splits SET number = 6 WHERE account_id = 'acc_1' AND position = 1", "UPDATE credits_splits SET number = 0 WHERE account_id = 'acc_1' AND position = 2"},
+			[]string{"every split's entry exists: entry 0", "every split's entry exists: entry 6", "an entry is the sum of its splits: entry 3 is -15, its splits 0",
+				"refunds do not exceed their deduction: entry 3 took 0 from G2, 2 came back"},
+		},
+		"an entry that has splits, gone": {
+			[]string{"DELETE FROM credits_entries WHERE account_id = 'acc_1' AND number = 3"},
+			[]string{"every split's entry exists: entry 3", "entries are numbered without gaps: entry 4 where 3 belongs", "balance = sum of entries: the balance is 6, the sum 21",
+				"each balance is the one before plus the amount: entry 4 says 7, the sum is 22", "each balance is the one before plus the amount: entry 5 says 6, the sum is 21"},
+		},
+		"a split of no grant": {
+			[]string{"UPDATE credits_splits SET grant_id = 'grt_x' WHERE account_id = 'acc_1' AND position = 2"},
+			[]string{"every split's grant exists: 1 splits name none that does", "what remains in a grant is the sum of its splits: G2 has 6, its splits 11",
+				"refunds do not exceed their deduction: entry 3 took 0 from G2, 2 came back"},
+		},
+		"a key that is kept twice": {
+			[]string{"INSERT INTO credits_keys (account_id, key, hash, unit, outcome, created_at) VALUES ('acc_1', 'd', '', 'credit', 'insufficient', '2026-03-01 09:00:00+00:00')"},
+			[]string{`a key is kept once: key "d"`},
 		},
 		"an entry that is gone": {
 			[]string{"DELETE FROM credits_entries WHERE account_id = 'acc_1' AND number = 5"},
@@ -119,6 +164,10 @@ func TestVerify_FindsEachKindOfDamage(t *testing.T) {
 				"what remains in a grant is the sum of its splits: G1 has -5, its splits 0",
 				"what remains in a grant is the sum of its splits: G2 has 11, its splits 6",
 			},
+		},
+		"a grant's entry": {
+			[]string{"UPDATE credits_grants SET number = 5 WHERE account_id = 'acc_1' AND number = 2"},
+			[]string{"a grant is what its entry put in: G2 is 10, its entry put in -1"},
 		},
 		"a grant's amount": {
 			[]string{"UPDATE credits_grants SET amount = 1000 WHERE account_id = 'acc_1' AND number = 2"},
@@ -191,39 +240,145 @@ func TestVerify_FindsEachKindOfDamage(t *testing.T) {
 			scan[string](t, db, "SELECT "+g1), "G1", scan[string](t, db, "SELECT "+g2), "G2",
 		)
 		unguard(t, db)
-		for name, c := range cases {
-			t.Run(name, func(t *testing.T) {
-				tx, err := db.BeginTx(t.Context(), nil)
+		damage(t, db, l, ids, cases)
+	})
+}
+
+// damaged is what is done to a ledger, and all rules that are broken then, with their
+// detail.
+type damaged struct {
+	damage []string
+	want   []string
+}
+
+// damage does it to acc, one after another, and undoes it.
+func damage(t *testing.T, db *bun.DB, l *credits.Ledger, ids *strings.Replacer, cases map[string]damaged) {
+	t.Helper()
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			tx, err := db.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = tx.Rollback() }()
+			for _, damage := range c.damage {
+				exec(t, tx, damage)
+			}
+			for _, account := range []tenancy.AccountID{acc, ""} {
+				found, err := l.Verify(t.Context(), tx, account)
 				if err != nil {
 					t.Fatal(err)
 				}
-				defer func() { _ = tx.Rollback() }()
-				for _, damage := range c.damage {
-					exec(t, tx, damage)
+				got := map[string]bool{}
+				for _, f := range found {
+					got[ids.Replace(f.String())] = true
 				}
-				for _, account := range []tenancy.AccountID{acc, ""} {
-					found, err := l.Verify(t.Context(), tx, account)
-					if err != nil {
-						t.Fatal(err)
-					}
-					got := map[string]bool{}
-					for _, f := range found {
-						got[ids.Replace(f.String())] = true
-					}
-					want := map[string]bool{}
-					for _, w := range c.want {
-						want["acc_1: "+w] = true
-					}
-					if d := cmp.Diff(want, got); d != "" || len(found) != len(want) {
-						t.Errorf("account %q: %s", account, d)
-					}
+				want := map[string]bool{}
+				for _, w := range c.want {
+					want["acc_1: "+w] = true
 				}
-				if found, err := l.Verify(t.Context(), tx, other); err != nil || len(found) > 0 {
-					t.Errorf("the other account: %v, %v", found, err)
+				if d := cmp.Diff(want, got); d != "" || len(found) != len(want) {
+					t.Errorf("account %q: %s", account, d)
 				}
-			})
+			}
+			if found, err := l.Verify(t.Context(), tx, other); err != nil || len(found) > 0 {
+				t.Errorf("the other account: %v, %v", found, err)
+			}
+		})
+	}
+	creditstest.RequireSound(t, l, db, "")
+}
+
+func TestVerify_FindsWhatIsHeldOrDueWrong(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
+		for _, account := range []tenancy.AccountID{acc, other} {
+			grant(t, l, db, credits.Grant{Account: account, Amount: 5, Key: "g1", ExpiresAt: start.Add(24 * time.Hour)})
+			grant(t, l, db, credits.Grant{Account: account, Amount: 10, Key: "g2", EffectiveAt: start.Add(2 * time.Hour)})
+			if _, err := l.SetThreshold(t.Context(), db, credits.SetThreshold{Account: account, Low: 1}); err != nil {
+				t.Fatal(err)
+			}
+			h := hold(t, l, db, credits.Hold{Account: account, Amount: 4, Key: "h", For: time.Hour})
+			settle(t, l, db, credits.Settle{Account: account, Hold: h.ID, Amount: 1, More: true, Key: "s"})
 		}
 		creditstest.RequireSound(t, l, db, "")
+		ids := strings.NewReplacer(
+			scan[string](t, db, "SELECT grant_id FROM credits_grants WHERE account_id = 'acc_1' AND number = 1"), "G1",
+			scan[string](t, db, "SELECT grant_id FROM credits_grants WHERE account_id = 'acc_1' AND number = 2"), "G2",
+			scan[string](t, db, "SELECT hold_id FROM credits_holds WHERE account_id = 'acc_1'"), "H",
+		)
+		unguard(t, db)
+		const ofAcc = " WHERE account_id = 'acc_1'"
+		damage(t, db, l, ids, map[string]damaged{
+			"nothing is due": {
+				[]string{"UPDATE credits_accounts SET next_at = NULL" + ofAcc},
+				[]string{
+					"what ends by itself is due by then: a hold ends at 2026-03-01T10:00:00Z, and nothing is due",
+					"what ends by itself is due by then: grant G1 ends at 2026-03-02T09:00:00Z, and nothing is due",
+					"what ends by itself is due by then: grant G2 takes effect at 2026-03-01T11:00:00Z, and nothing is due",
+				},
+			},
+			"the end of the hold is not due": {
+				[]string{"UPDATE credits_accounts SET next_at = '2026-03-01 10:00:00.000001+00:00'" + ofAcc},
+				[]string{"what ends by itself is due by then: a hold ends at 2026-03-01T10:00:00Z, and nothing is due before 2026-03-01T10:00:00.000001Z"},
+			},
+			"due too early is no harm": {[]string{"UPDATE credits_accounts SET next_at = '2026-03-01 09:00:00+00:00'" + ofAcc}, nil},
+			"a grant that ends earlier": {
+				[]string{"UPDATE credits_grants SET expires_at = '2026-03-01 08:00:00+00:00'" + ofAcc + " AND number = 1"},
+				[]string{"what ends by itself is due by then: grant G1 ends at 2026-03-01T08:00:00Z, and nothing is due before 2026-03-01T10:00:00Z"},
+			},
+			"a hold that waits for somebody is not due": {[]string{"UPDATE credits_holds SET state = 'review'" + ofAcc, "UPDATE credits_accounts SET next_at = '2026-03-01 11:00:00+00:00'" + ofAcc}, nil},
+			"held of another grant": {
+				[]string{"UPDATE credits_grants SET held = CASE number WHEN 1 THEN 0 ELSE 3 END" + ofAcc},
+				[]string{"what is held of a grant is what holds hold: G1 has 0 held, holds hold 3 of it", "what is held of a grant is what holds hold: G2 has 3 held, holds hold 0 of it"},
+			},
+			"the parts of a hold": {
+				[]string{"UPDATE credits_holds SET parts = REPLACE(parts, ' 4', ' 5')" + ofAcc},
+				[]string{"a hold is the sum of its parts: H is 4, its parts 5", "what is held of a grant is what holds hold: G1 has 3 held, holds hold 4 of it"},
+			},
+			"parts that are none": {
+				[]string{"UPDATE credits_holds SET parts = 'x'" + ofAcc},
+				[]string{"a hold is the sum of its parts: H is 4, its parts 0", "what is held of a grant is what holds hold: G1 has 3 held, holds hold 0 of it"},
+			},
+			"what a hold charged": {
+				[]string{"UPDATE credits_holds SET settled = 2" + ofAcc}, []string{"a hold counts what was charged: H says 2, its settlements 1"},
+			},
+			"a hold that is gone": {
+				[]string{"DELETE FROM credits_holds" + ofAcc},
+				[]string{
+					"every settlement's hold exists: hold H", `every key's hold exists: key "h"`, "held = what is left of holds: the account holds 3, its holds 0",
+					"what is held of a grant is what holds hold: G1 has 3 held, holds hold 0 of it",
+				},
+			},
+			"what the account holds": {
+				[]string{"UPDATE credits_accounts SET held = 2" + ofAcc},
+				[]string{"held = what is left of holds: the account holds 2, its holds 3", "held = what is held of grants: the account holds 2, its grants 3"},
+			},
+		})
+		clock.Advance(2 * time.Hour) // the hold has ended, and nobody has booked it
+		creditstest.RequireSound(t, l, db, "")
+		damage(t, db, l, ids, map[string]damaged{"what has ended is not due": {
+			[]string{"UPDATE credits_accounts SET next_at = '2026-03-01 12:00:00+00:00'" + ofAcc},
+			[]string{"what ends by itself is due by then: a hold ends at 2026-03-01T10:00:00Z, and nothing is due before 2026-03-01T12:00:00Z"},
+		}})
+	})
+}
+
+// One process takes a grant for expired that another may still put credits back into.
+func TestVerify_ClocksThatDifferLeaveNothingThatIsNeverDue(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB, late *credits.Ledger, _ *tenancytest.Clock) {
+		grant(t, late, db, credits.Grant{Account: acc, Amount: 5, Key: "g", ExpiresAt: start.Add(time.Hour)})
+		h := hold(t, late, db, credits.Hold{Account: acc, Amount: 5, For: 3 * time.Hour})
+		early := credits.New(credits.Config{Now: func() time.Time { return start.Add(2 * time.Hour) }})
+		if _, err := early.Sweep(t.Context(), db); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := late.Release(t.Context(), db, credits.Release{Account: acc, Hold: h.ID}); err != nil {
+			t.Fatal(err)
+		}
+		creditstest.RequireSound(t, late, db, acc)
+		creditstest.RequireBalance(t, early, db, acc, 0)
+		creditstest.RequireEntry(t, early, db, acc, credits.KindExpire, -5)
+		creditstest.RequireSound(t, early, db, acc)
 	})
 }
 
@@ -262,13 +417,29 @@ func TestVerify_ReadsLongLedgersInPages(t *testing.T) {
 	joined(t, db, func(tx bun.Tx) {
 		for i := range 1002 {
 			grant(t, l, tx, credits.Grant{Account: acc, Amount: 1, Key: fmt.Sprint(i)})
+			e := deduct(t, l, tx, credits.Deduct{Account: acc, Amount: 1})
+			refund(t, l, tx, credits.Refund{Account: acc, Entry: e.Number, Key: fmt.Sprint("r", i)})
 			deduct(t, l, tx, credits.Deduct{Account: acc, Amount: 1})
 		}
 	})
 	creditstest.RequireSound(t, l, db, acc)
-	exec(t, db, "UPDATE credits_grants SET remaining = 1 WHERE number = 2003")
+	exec(t, db, "UPDATE credits_grants SET remaining = 1 WHERE number = 4001")
 	found, err := l.Verify(t.Context(), db, acc)
 	if err != nil || len(found) != 2 {
 		t.Errorf("%v, %v", found, err)
+	}
+	unguard(t, db)
+	exec(t, db, "UPDATE credits_entries SET amount = 2 WHERE number IN (3999, 4003, 4007)") // refunds, the last three
+	if found, err = l.Verify(t.Context(), db, acc); err != nil {
+		t.Fatal(err)
+	}
+	var over []int64
+	for _, f := range found {
+		if f.Rule == "refunds do not exceed their deduction" {
+			over = append(over, f.Number)
+		}
+	}
+	if d := cmp.Diff([]int64{3998, 4002, 4006}, over); d != "" {
+		t.Error(d)
 	}
 }

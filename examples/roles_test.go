@@ -19,6 +19,7 @@ import (
 	"github.com/quitrent/quitrent/credits"
 	"github.com/quitrent/quitrent/credits/creditstest"
 	"github.com/quitrent/quitrent/credits/prices"
+	"github.com/quitrent/quitrent/credits/seals"
 	"github.com/quitrent/quitrent/examples/catalogue"
 	"github.com/quitrent/quitrent/internal/dbtest"
 	"github.com/quitrent/quitrent/internal/id"
@@ -64,7 +65,7 @@ func TestReadme_TheServingRoleServesAndRewritesNothing(t *testing.T) {
 	}
 	serve(t, db, "ada")
 	creditstest.RequireSound(t, credits.New(credits.Config{}), db, "")
-	for _, table := range []string{"credits_entries", "credits_splits", "credits_prices", "tenancy_events", "tenancy_audit", "tenancy_audit_seals"} {
+	for _, table := range []string{"credits_entries", "credits_splits", "credits_prices", "credits_seals", "tenancy_events", "tenancy_audit", "tenancy_audit_seals"} {
 		for _, statement := range []string{"UPDATE " + table + " SET account_id = account_id", "DELETE FROM " + table} {
 			if _, err := db.Exec(statement); err == nil || !strings.Contains(err.Error(), "permission denied") {
 				t.Errorf("%s: %v", statement, err)
@@ -112,6 +113,7 @@ func serve(t *testing.T, db *bun.DB, who string) {
 	must(list.Set(ctx, db, prices.Set{Account: account, Operation: "work", Price: prices.Price{Fixed: 10}}))
 	must(list.Quote(ctx, db, prices.Quote{Account: account, Operation: "work"}))
 	must(ledger.Refund(ctx, db, credits.Refund{Account: account, Entry: spent.Number, Key: "failed"}))
+	must(seals.New(seals.Config{}).SealDue(ctx, db))
 	transfer, err := subscriptions.RequestTransfer(ctx, db, billing.RequestTransfer{Account: account, Plan: "starter", Actor: self})
 	must(transfer, err)
 	operator := tenancy.Actor{Kind: tenancy.ActorOperator, ID: "desk"}

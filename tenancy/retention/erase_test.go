@@ -37,8 +37,8 @@ var allowed = map[string]bool{
 	"credits_entries.on_behalf_kind": true, "credits_entries.on_behalf_id": true, "credits_keys.detail": true,
 	"credits_holds.on_behalf_kind": true, "credits_holds.on_behalf_id": true,
 	"credits_budgets.subject_kind": true, "credits_budgets.subject_id": true, "credits_budgets.period": true, "credits_budgets.zone": true,
-	"credits_thresholds.name": true,
-	"credits_splits.unit":     true, "credits_accounts.unit": true, "credits_grants.unit": true, "credits_grants.category": true,
+	"credits_thresholds.name": true, "credits_seals.unit": true, "credits_seals.hash": true,
+	"credits_splits.unit": true, "credits_accounts.unit": true, "credits_grants.unit": true, "credits_grants.category": true,
 	"credits_keys.hash": true, "credits_keys.unit": true, "credits_keys.outcome": true, "credits_keys.key": true,
 	"credits_prices.operation": true, "credits_prices.rounding": true, "credits_prices.components": true,
 	"tenancy_accounts.status": true, "tenancy_accounts.plan": true, "tenancy_accounts.owner_id": true, "tenancy_accounts.zone": true,
@@ -129,6 +129,7 @@ func (w *world) fill(t *testing.T, account tenancy.AccountID, owner tenancy.User
 			VALUES (?0, 'inv_1', 'x', 'x', '[]', '[]', 'user', ?1, ?2, ?2)`,
 		"INSERT INTO tenancy_invitation_tokens (token_hash, account_id, invitation_id) VALUES (?0, ?0, 'inv_1')",
 		"INSERT INTO tenancy_audit_seals (account_id, number, audit_id, hash) VALUES (?0, 1, 'aud_1', 'x')",
+		"INSERT INTO credits_seals (account_id, unit, number, hash) VALUES (?0, 'credit', 1, 'x')",
 		"INSERT INTO billing_accounts (account_id, created_at, updated_at) VALUES (?0, ?2, ?2)",
 		`INSERT INTO billing_subscriptions (account_id, subscription_id, status, plan, currency, interval, anchor_at, periods, period_start, period_end, created_at, updated_at)
 			VALUES (?0, 'sub_1', 'active', 'starter', 'USD', 'month', ?2, 1, '2026-01-01 00:00:00+00:00', ?2, ?2, ?2)`,
@@ -226,7 +227,7 @@ func TestM13_ErasureLeavesNothingPersonalAnywhere(t *testing.T) {
 		want := map[string]int{
 			"tenancy_accounts": 1, "tenancy_users": 1, "tenancy_audit": counts(before, ada, adaUser)["tenancy_audit"] + 2, "tenancy_audit_seals": 1,
 			"tenancy_events": 1, "tenancy_deliveries": 1, "tenancy_tombstones": 1, // of the erasure itself
-			"credits_accounts": 1, "credits_grants": 1, "credits_entries": 1, "credits_splits": 1, "credits_keys": 1, "credits_holds": 1, "credits_prices": 1, "credits_budgets": 1, "credits_thresholds": 1,
+			"credits_accounts": 1, "credits_grants": 1, "credits_entries": 1, "credits_splits": 1, "credits_keys": 1, "credits_holds": 1, "credits_prices": 1, "credits_budgets": 1, "credits_thresholds": 1, "credits_seals": 1,
 			"billing_accounts": 1, "billing_subscriptions": 1, "billing_transfers": 1, "billing_references": 1, "receipts": 3,
 		}
 		diff(t, "what is kept", want, kept)
