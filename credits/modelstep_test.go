@@ -57,7 +57,7 @@ func refusalOf(err error) string {
 	if errors.As(err, &short) {
 		return fmt.Sprintf("insufficient: %d of %d", short.Have, short.Need)
 	}
-	for _, sentinel := range []error{credits.ErrKeyReused, credits.ErrNoEntry, credits.ErrNotRefundable, credits.ErrNoHold, credits.ErrHoldEnded} {
+	for _, sentinel := range []error{credits.ErrKeyReused, credits.ErrNoEntry, credits.ErrNotRefundable, credits.ErrNoHold, credits.ErrHoldEnded, credits.ErrOutcomeUnknown} {
 		if errors.Is(err, sentinel) {
 			return sentinel.Error()
 		}
