@@ -18,7 +18,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	dbtest.Main(m, map[string]dbtest.ChildFunc{"deduct": deductChild, "mix": mixChild, "refund": refundChild, "budget": budgetChild, "linear": linearChild})
+	dbtest.Main(m, map[string]dbtest.ChildFunc{"deduct": deductChild, "mix": mixChild, "refund": refundChild, "budget": budgetChild, "linear": linearChild, "hold": holdChild})
 }
 
 // acc is the account of most tests, other the one that must not be touched.

@@ -160,7 +160,7 @@ func (m *model) settle(s credits.Settle) result {
 	if key == "" {
 		key = fmt.Sprint("quitrent:settle:", s.Hold)
 	}
-	return m.once(key, content("settle", s.Hold, s.Amount, s.More), func() (result, int) {
+	r := m.once(key, content("settle", s.Hold, s.Amount, s.More), func() (result, int) {
 		i, err := m.find(s.Hold)
 		if err != nil {
 			return refusedBy(err), none
@@ -180,6 +180,10 @@ func (m *model) settle(s credits.Settle) result {
 		r.Hold = m.seen(i)
 		return r, i
 	})
+	if r.Refusal != "" && s.Key == "" && m.keys[key].result.Refusal != "" {
+		delete(m.keys, key) // of the hold's own, so that it can be settled yet
+	}
+	return r
 }
 
 func (m *model) release(r credits.Release) result {
