@@ -315,24 +315,31 @@ func (l *Ledger) serve(callers []*caller) {
 	}
 }
 
-// again asks for each of the callers' requests alone, after an error for all of them.
+// again asks for each of the callers' requests alone, after an error for all of them. An
+// account that is locked elsewhere is not waited for here either: hand goes on with it.
 func (l *Ledger) again(ctx context.Context, callers []*caller, err error) {
 	unknown := errors.Is(err, ErrOutcomeUnknown)
 	var apart sync.WaitGroup
 	for _, group := range byAccount(callers) {
 		apart.Go(func() {
+			locked := false
 			for _, m := range group {
 				if m.err = err; len(callers) == 1 && !unknown || unknown && m.request.key == "" {
 					continue
 				}
+				if locked { // who came later does not overtake
+					m.out, m.err = outcome{refusal: errLocked}, nil
+					continue
+				}
 				var outs []outcome
 				again := guarded(func() (err error) {
-					outs, err = l.shared(ctx, m.db, []request{m.request}, true)
+					outs, err = l.shared(ctx, m.db, []request{m.request}, m.waits())
 					return err
 				})
 				switch {
 				case again == nil:
 					m.out, m.err = outs[0], nil
+					locked = errors.Is(m.out.refusal, errLocked)
 				case !unknown:
 					m.err = again
 				}

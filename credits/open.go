@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -110,8 +111,10 @@ func (o *opening) make(ctx context.Context) (made bool, err error) {
 			continue
 		}
 		made = true
-		_, err := o.db.NewRaw(`INSERT INTO credits_accounts (account_id, unit, booked, number, created_at) VALUES (?, ?, 0, 0, ?)
-			ON CONFLICT (account_id, unit) DO NOTHING`, r.account, o.ledger.cfg.Unit, o.ledger.now()).Exec(ctx)
+		// It begins with any version, so that nobody who remembers an account of that name,
+		// which is gone, takes this one for it.
+		_, err := o.db.NewRaw(`INSERT INTO credits_accounts (account_id, unit, version, booked, number, created_at) VALUES (?, ?, ?, 0, 0, ?)
+			ON CONFLICT (account_id, unit) DO NOTHING`, r.account, o.ledger.cfg.Unit, rand.Int64N(1<<62), o.ledger.now()).Exec(ctx)
 		if err != nil {
 			return false, err
 		}

@@ -24,6 +24,7 @@ type request struct {
 	takes   int64  // what it needs of an account that may have nothing
 	none    error  // the refusal of an account that has no row, if it takes nothing
 	opens   bool   // it makes the account's row even without a key
+	retries bool   // its key remembers no refusal
 	// spenders are whose budgets it counts against.
 	spenders spenders
 	// do changes the book, or refuses and leaves it as it is. The second return is what
@@ -131,7 +132,7 @@ func (b *book) answer(ctx context.Context, r request) (outcome, error) {
 		out = outcome{refusal: err}
 	}
 	b.watch()
-	if r.key != "" {
+	if r.key != "" && (out.refusal == nil || !r.retries) {
 		b.remember(r, out)
 	}
 	return out, nil

@@ -43,8 +43,8 @@ type Settled struct {
 // More to come, what is left of the hold goes back.
 //
 // It returns ErrNoHold, ErrHoldEnded when the hold is settled or released, an
-// *InsufficientError when the work cost more than all that – the hold stays as it is –
-// ErrKeyReused and ErrInvalid.
+// *InsufficientError when the work cost more than all that – the hold stays as it is, and
+// its own key is free for another settlement – ErrKeyReused and ErrInvalid.
 func (l *Ledger) Settle(ctx context.Context, db bun.IDB, s Settle) (Settled, error) {
 	own := s.Key == "" && !s.More
 	if err := s.validate(own); err != nil {
@@ -54,7 +54,7 @@ func (l *Ledger) Settle(ctx context.Context, db bun.IDB, s Settle) (Settled, err
 		s.Key = ownKeys + "settle:" + s.Hold
 	}
 	out, err := l.ask(ctx, db, request{
-		account: s.Account, key: s.Key, hold: s.Hold, takes: s.Amount,
+		account: s.Account, key: s.Key, hold: s.Hold, takes: s.Amount, retries: own,
 		hash: l.digest([]any{KindSettle, s.Hold, s.Amount, s.More}),
 		do:   func(ctx context.Context, b *book) (outcome, error) { return b.settle(ctx, s) },
 	})

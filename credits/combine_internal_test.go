@@ -1,0 +1,486 @@
+package credits
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/internal/dbtest"
+	"github.com/quitrent/quitrent/tenancy"
+)
+
+const (
+	accA = tenancy.AccountID("acc_a")
+	accB = tenancy.AccountID("acc_b")
+	accC = tenancy.AccountID("acc_c")
+)
+
+// funded is a ledger whose accounts have 10 credits each.
+func funded(t *testing.T, db *bun.DB, cfg Config, accounts ...tenancy.AccountID) *Ledger {
+	t.Helper()
+	l := New(cfg)
+	for _, a := range accounts {
+		if _, err := l.Grant(t.Context(), db, Grant{Account: a, Amount: 10, Key: "fund"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return l
+}
+
+// await waits for something that goroutines do of themselves.
+func await(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for until := time.Now().Add(time.Minute); !done(); runtime.Gosched() {
+		if time.Now().After(until) {
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
+
+func (l *Ledger) waiters() int {
+	l.combiner.mu.Lock()
+	defer l.combiner.mu.Unlock()
+	return l.combiner.waiting
+}
+
+// works reports that a lane of the account's own, or all of SQLite's, is at work.
+func (l *Ledger) works(db *bun.DB, account tenancy.AccountID) bool {
+	l.combiner.mu.Lock()
+	defer l.combiner.mu.Unlock()
+	at := lane{db: db.DB, account: account}
+	if !isPostgres(db) && l.cfg.Combine == CombineAll {
+		at.account = ""
+	}
+	return l.combiner.lanes[at] != nil
+}
+
+// asked is what came of a deduction.
+type asked struct {
+	entry Entry
+	err   error
+}
+
+// ahead asks for a deduction and returns when it is where it waits: for the account's
+// lock if n is 0, and otherwise as the n-th of those who wait for that one.
+func ahead(ctx context.Context, t *testing.T, l *Ledger, db *bun.DB, d Deduct, n int) <-chan asked {
+	t.Helper()
+	done := make(chan asked, 1)
+	go func() {
+		e, err := l.Deduct(ctx, db, d)
+		done <- asked{e, err}
+	}()
+	if n == 0 {
+		await(t, "somebody waits for the lock", func() bool { return l.works(db, d.Account) })
+	}
+	await(t, fmt.Sprint(n, " wait"), func() bool { return l.waiters() == n })
+	return done
+}
+
+// lockedElsewhere locks an account in a transaction of a host's; on SQLite, all of them.
+func lockedElsewhere(t *testing.T, db *bun.DB, account tenancy.AccountID) (release func()) {
+	t.Helper()
+	tx, err := db.BeginTx(context.Background(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tx.Rollback() })
+	if _, err := tx.NewRaw("UPDATE credits_accounts SET number = number WHERE account_id = ?", account).Exec(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return func() { _ = tx.Rollback() }
+}
+
+func spendableOf(t *testing.T, l *Ledger, db *bun.DB, account tenancy.AccountID) int64 {
+	t.Helper()
+	b, err := l.Balance(t.Context(), db, account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Spendable
+}
+
+func sound(t *testing.T, l *Ledger, db *bun.DB) {
+	t.Helper()
+	if found, err := l.Verify(t.Context(), db, ""); err != nil || len(found) > 0 {
+		t.Errorf("verify: %v, %v", found, err)
+	}
+}
+
+func TestCombine_DecidesInTheOrderOfArrival(t *testing.T) {
+	for _, combine := range []Combining{CombineAll, CombineAccount} {
+		dbtest.Each(t, func(t *testing.T, db *bun.DB) {
+			l := funded(t, db, Config{Combine: combine}, accA)
+			release := lockedElsewhere(t, db, accA)
+			var results []<-chan asked
+			for i, n := range []int64{1, 4, 4, 4, 1, 1} {
+				results = append(results, ahead(t.Context(), t, l, db, Deduct{Account: accA, Amount: n, Key: fmt.Sprint(i)}, i))
+			}
+			release()
+			var got []string
+			for _, r := range results {
+				a := <-r
+				var short *InsufficientError
+				if errors.As(a.err, &short) {
+					got = append(got, fmt.Sprintf("%d of %d", short.Have, short.Need))
+				} else {
+					got = append(got, fmt.Sprint(a.entry.Number, " leaves ", a.entry.Spendable))
+				}
+			}
+			want := []string{"2 leaves 9", "3 leaves 5", "4 leaves 1", "1 of 4", "5 leaves 0", "0 of 1"}
+			if d := cmp.Diff(want, got); d != "" {
+				t.Error(d)
+			}
+			sound(t, l, db)
+		}, Migrate)
+	}
+}
+
+func TestCombine_WhoLeavesBeforeItsTurnAskedForNothing(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
+		l := funded(t, db, Config{}, accA)
+		release := lockedElsewhere(t, db, accA)
+		first := ahead(t.Context(), t, l, db, Deduct{Account: accA, Amount: 1}, 0)
+		second := ahead(t.Context(), t, l, db, Deduct{Account: accA, Amount: 2}, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		gone := ahead(ctx, t, l, db, Deduct{Account: accA, Amount: 4, Key: "gone"}, 2)
+		last := ahead(t.Context(), t, l, db, Deduct{Account: accA, Amount: 3}, 3)
+		cancel()
+		if a := <-gone; !errors.Is(a.err, context.Canceled) || errors.Is(a.err, ErrOutcomeUnknown) {
+			t.Errorf("%+v", a)
+		}
+		release()
+		for _, r := range []<-chan asked{first, second, last} {
+			if a := <-r; a.err != nil {
+				t.Error(a.err)
+			}
+		}
+		if n := spendableOf(t, l, db, accA); n != 4 {
+			t.Errorf("%d are left", n)
+		}
+		if e, err := l.Deduct(t.Context(), db, Deduct{Account: accA, Amount: 4, Key: "gone"}); err != nil || e.Replayed {
+			t.Errorf("%+v, %v", e, err)
+		}
+		sound(t, l, db)
+	}, Migrate)
+}
+
+// slowly makes writing an entry with the key "slow" wait until it is let go on.
+func slowly(t *testing.T, db *bun.DB) (release func()) {
+	t.Helper()
+	for _, q := range []string{
+		`CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NEW; END $$`,
+		`CREATE TRIGGER wait BEFORE INSERT ON credits_entries FOR EACH ROW WHEN (NEW.key = 'slow') EXECUTE FUNCTION wait()`,
+	} {
+		if _, err := db.ExecContext(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tx, err := db.BeginTx(context.Background(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tx.Rollback() })
+	if _, err := tx.ExecContext(t.Context(), "SELECT pg_advisory_xact_lock(42)"); err != nil {
+		t.Fatal(err)
+	}
+	return func() { _ = tx.Rollback() }
+}
+
+func TestCombine_WhoLeavesAfterItsTurnFindsOutByItsKey(t *testing.T) {
+	db := dbtest.Postgres(t, Migrate)
+	l := funded(t, db, Config{}, accA)
+	goOn := slowly(t, db)
+	release := lockedElsewhere(t, db, accA)
+	first := ahead(t.Context(), t, l, db, Deduct{Account: accA, Amount: 1}, 0)
+	ctx, cancel := context.WithCancel(t.Context())
+	slow := Deduct{Account: accA, Amount: 4, Key: "slow"}
+	gone := ahead(ctx, t, l, db, slow, 1)
+	stays := ahead(t.Context(), t, l, db, Deduct{Account: accA, Amount: 3}, 2)
+	release()
+	if a := <-first; a.err != nil {
+		t.Error(a.err)
+	}
+	await(t, "their turn has come", func() bool { return l.waiters() == 0 })
+	cancel()
+	if a := <-gone; !errors.Is(a.err, ErrOutcomeUnknown) || !errors.Is(a.err, context.Canceled) {
+		t.Errorf("%+v", a)
+	}
+	goOn()
+	if a := <-stays; a.err != nil {
+		t.Error(a.err)
+	}
+	if e, err := l.Deduct(t.Context(), db, slow); err != nil || !e.Replayed || e.Amount != -4 {
+		t.Errorf("%+v, %v", e, err)
+	}
+	if n := spendableOf(t, l, db, accA); n != 2 {
+		t.Errorf("%d are left", n)
+	}
+	sound(t, l, db)
+}
+
+func TestCombine_AFullQueueIsBusyAndEmptiesAgain(t *testing.T) {
+	db := dbtest.SQLite(t, Migrate)
+	l := funded(t, db, Config{}, accA)
+	release := lockedElsewhere(t, db, accA)
+	first := ahead(t.Context(), t, l, db, Deduct{Account: accA, Amount: 1}, 0)
+	ctx, cancel := context.WithCancel(t.Context())
+	errs := make(chan error, mostWaiting)
+	for range mostWaiting {
+		go func() {
+			_, err := l.Deduct(ctx, db, Deduct{Account: accA, Amount: 1})
+			errs <- err
+		}()
+	}
+	await(t, "the queue is full", func() bool { return l.waiters() == mostWaiting })
+	if _, err := l.Deduct(t.Context(), db, Deduct{Account: accA, Amount: 1, Key: "k"}); !errors.Is(err, ErrBusy) {
+		t.Error(err)
+	}
+	cancel()
+	for range mostWaiting {
+		if err := <-errs; !errors.Is(err, context.Canceled) || errors.Is(err, ErrOutcomeUnknown) {
+			t.Fatal(err)
+		}
+	}
+	if n := l.waiters(); n != 0 {
+		t.Errorf("%d still wait", n)
+	}
+	release()
+	if a := <-first; a.err != nil {
+		t.Error(a.err)
+	}
+	if e, err := l.Deduct(t.Context(), db, Deduct{Account: accA, Amount: 1, Key: "k"}); err != nil || e.Replayed || e.Number != 3 {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
+
+// deduction is a caller of a batch as ask makes it.
+func deduction(l *Ledger, db *bun.DB, account tenancy.AccountID, n int64, key string) *caller {
+	d := Deduct{Account: account, Amount: n, Key: key}
+	return &caller{db: db, at: lane{db: db.DB}, done: make(chan struct{}), request: request{
+		account: account, key: key, takes: n, light: true, hash: l.digest([]any{KindDeduct, n, ""}),
+		do: func(ctx context.Context, b *book) (outcome, error) { return b.deduct(ctx, d) },
+	}}
+}
+
+// outcomesOf serves callers as one batch and says what came of each.
+func outcomesOf(l *Ledger, callers ...*caller) (out []string) {
+	l.serve(callers)
+	for _, m := range callers {
+		switch {
+		case errors.Is(m.err, ErrOutcomeUnknown):
+			out = append(out, "unknown")
+		case m.err != nil:
+			out = append(out, "error")
+		case errors.Is(m.out.refusal, errLocked):
+			out = append(out, "locked")
+		case m.out.refusal != nil:
+			out = append(out, "refused")
+		default:
+			out = append(out, fmt.Sprint(m.out.entry.Number, " leaves ", m.out.entry.Balance))
+		}
+	}
+	return out
+}
+
+// ways are a batch by locks, and one by what is remembered.
+func ways(t *testing.T, fn func(t *testing.T, db *bun.DB, l *Ledger, first int64)) {
+	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
+		fn(t, db, funded(t, db, Config{}, accA, accB, accC), 2)
+	}, Migrate)
+	t.Run("remembered", func(t *testing.T) {
+		db := dbtest.Postgres(t, Migrate)
+		l := funded(t, db, Config{}, accA, accB, accC)
+		for _, a := range []tenancy.AccountID{accA, accB, accC} {
+			if _, err := l.Deduct(t.Context(), db, Deduct{Account: a, Amount: 1}); err != nil {
+				t.Fatal(err)
+			}
+			if _, known := l.shelf.get(shelved{db.DB, a}); !known {
+				t.Fatal("nothing is remembered")
+			}
+		}
+		fn(t, db, l, 3)
+	})
+}
+
+func TestCombine_AnAccountThatFailsHarmsNobodyElse(t *testing.T) {
+	ways(t, func(t *testing.T, db *bun.DB, l *Ledger, first int64) {
+		if _, err := db.ExecContext(t.Context(), "UPDATE credits_accounts SET booked = 0 WHERE account_id = ?", accB); err != nil {
+			t.Fatal(err)
+		}
+		left := 12 - first
+		got := outcomesOf(l, deduction(l, db, accA, 1, "a"), deduction(l, db, accB, 1, "b"), deduction(l, db, accC, 99, "c"),
+			deduction(l, db, accA, 1, ""), deduction(l, db, accB, 1, ""))
+		want := []string{fmt.Sprint(first, " leaves ", left-1), "error", "refused", fmt.Sprint(first+1, " leaves ", left-2), "error"}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Error(d)
+		}
+		if n := spendableOf(t, l, db, accA); n != left-2 {
+			t.Errorf("%d are left", n)
+		}
+	})
+}
+
+// The server dies in the middle of the COMMIT in which one of the keys is written.
+func TestCombine_ACommitOfUnknownOutcomeIsASuccessToNobody(t *testing.T) {
+	for name, remembered := range map[string]bool{"locked": false, "remembered": true} {
+		t.Run(name, func(t *testing.T) {
+			db := dbtest.Postgres(t, Migrate)
+			l := funded(t, db, Config{}, accA, accB, accC)
+			number := int64(2)
+			if remembered {
+				number++
+				for _, a := range []tenancy.AccountID{accA, accB, accC} {
+					if _, err := l.Deduct(t.Context(), db, Deduct{Account: a, Amount: 1}); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			for _, q := range []string{
+				`CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$`,
+				`CREATE CONSTRAINT TRIGGER die AFTER INSERT ON credits_entries DEFERRABLE INITIALLY DEFERRED
+					FOR EACH ROW WHEN (NEW.key = 'die') EXECUTE FUNCTION die()`,
+			} {
+				if _, err := db.ExecContext(t.Context(), q); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := spendableOf(t, l, db, accA)
+			got := outcomesOf(l, deduction(l, db, accA, 1, ""), deduction(l, db, accA, 2, "die"), deduction(l, db, accB, 3, "b"),
+				deduction(l, db, accC, 4, ""), deduction(l, db, accB, 1, "b2"))
+			want := []string{"unknown", "unknown", fmt.Sprint(number, " leaves ", before-3), "unknown", fmt.Sprint(number+1, " leaves ", before-4)}
+			if d := cmp.Diff(want, got); d != "" {
+				t.Error(d)
+			}
+			if _, err := db.ExecContext(t.Context(), "DROP TRIGGER die ON credits_entries"); err != nil {
+				t.Fatal(err)
+			}
+			for i := range 2 { // the key tells, however often
+				e, err := l.Deduct(t.Context(), db, Deduct{Account: accA, Amount: 2, Key: "die"})
+				if err != nil || e.Number != number || e.Replayed != (i > 0) {
+					t.Errorf("%+v, %v", e, err)
+				}
+			}
+			sound(t, l, db)
+		})
+	}
+}
+
+func TestCombine_AnAccountLockedElsewhereHoldsUpNobodyElse(t *testing.T) {
+	db := dbtest.Postgres(t, Migrate) // SQLite has one lock for all
+	accounts := []tenancy.AccountID{accA, accB, accC, "acc_d", "acc_e", "acc_f", "acc_g", "acc_h"}
+	l := funded(t, db, Config{}, accounts...)
+	release := lockedElsewhere(t, db, accA)
+	stuck := ahead(t.Context(), t, l, db, Deduct{Account: accA, Amount: 1}, 0)
+	behind := ahead(t.Context(), t, l, db, Deduct{Account: accA, Amount: 2}, 1)
+	for range 2 {
+		for _, a := range accounts[1:] {
+			if _, err := l.Deduct(t.Context(), db, Deduct{Account: a, Amount: 1}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if d := cmp.Diff([]string{"locked", "4 leaves 7"}, outcomesOf(l, deduction(l, db, accA, 1, ""), deduction(l, db, accB, 1, ""))); d != "" {
+		t.Error(d)
+	}
+	release()
+	for i, r := range []<-chan asked{stuck, behind} {
+		if a := <-r; a.err != nil || a.entry.Number != int64(i+2) {
+			t.Errorf("%+v", a)
+		}
+	}
+	sound(t, l, db)
+}
+
+// Where a batch fails each is asked for alone, and then too nobody waits for a lock that
+// is not its account's.
+func TestCombine_ABatchThatFailsWaitsForNobodysLock(t *testing.T) {
+	db := dbtest.Postgres(t, Migrate)
+	l := funded(t, db, Config{}, accA, accB, accC)
+	if _, err := db.ExecContext(t.Context(), "UPDATE credits_accounts SET booked = 0 WHERE account_id = ?", accB); err != nil {
+		t.Fatal(err)
+	}
+	release := lockedElsewhere(t, db, accA)
+	defer release()
+	got := outcomesOf(l, deduction(l, db, accA, 1, ""), deduction(l, db, accB, 1, ""), deduction(l, db, accC, 1, ""), deduction(l, db, accA, 1, ""))
+	if d := cmp.Diff([]string{"locked", "error", "2 leaves 9", "locked"}, got); d != "" {
+		t.Error(d)
+	}
+}
+
+// Those who wait share a commit, by whatever handle they reach the database; and one
+// account's only, where that is what the host wants.
+func TestCombine_SharesACommitAcrossAccountsAndHandlesUnlessTheHostSaysNo(t *testing.T) {
+	for combine, together := range map[Combining]bool{CombineAll: true, CombineAccount: false} {
+		t.Run(fmt.Sprintf("%q", combine), func(t *testing.T) {
+			db := dbtest.SQLite(t, Migrate) // where all accounts have one lane
+			l := funded(t, db, Config{Combine: combine}, accA, accB)
+			var locks []string
+			hooked := db.WithQueryHook(lockHook(func(query string) { locks = append(locks, query) }))
+			release := lockedElsewhere(t, db, accA)
+			first := ahead(t.Context(), t, l, hooked, Deduct{Account: accA, Amount: 1}, 0)
+			scoped := hooked.WithNamedArg("tenancy_scope", bun.Safe("'acc_b'"))
+			results := []<-chan asked{
+				first,
+				ahead(t.Context(), t, l, hooked, Deduct{Account: accA, Amount: 1}, 1),
+				ahead(t.Context(), t, l, scoped, Deduct{Account: accA, Amount: 1}, 2),
+			}
+			if together {
+				results = append(results, ahead(t.Context(), t, l, scoped, Deduct{Account: accB, Amount: 1}, 3))
+			}
+			release()
+			for _, r := range results {
+				if a := <-r; a.err != nil {
+					t.Error(a.err)
+				}
+			}
+			if n := len(locks); n != 2 {
+				t.Errorf("%d commits: %q", n, locks)
+			}
+			if got := slices.ContainsFunc(locks, func(q string) bool { return strings.Contains(q, string(accA)+"', '"+string(accB)) }); got != together {
+				t.Errorf("several accounts in a commit: %v, %q", got, locks)
+			}
+			sound(t, l, db)
+		})
+	}
+}
+
+// lockHook is called with every statement that locks accounts.
+type lockHook func(query string)
+
+func (lockHook) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context { return ctx }
+
+func (f lockHook) AfterQuery(_ context.Context, e *bun.QueryEvent) {
+	if e.Err == nil && strings.HasPrefix(e.Query, "UPDATE credits_accounts SET number = number") {
+		f(e.Query)
+	}
+}
+
+// What a Ledger remembers is bounded, and no older standing takes the place of a newer.
+func TestShelf_IsBoundedAndNeverGoesBack(t *testing.T) {
+	var s shelf
+	for i := range mostShelved + 50 {
+		s.put(shelved{account: tenancy.AccountID(fmt.Sprint(i))}, standing{})
+	}
+	if n := len(s.books); n != mostShelved {
+		t.Errorf("%d accounts are remembered", n)
+	}
+	at := shelved{account: "acc"}
+	for _, version := range []int64{5, 4, 6, 5} {
+		s.put(at, standing{row: accountRow{version: version}})
+	}
+	if known, ok := s.get(at); !ok || known.row.version != 6 {
+		t.Errorf("%+v", known.row)
+	}
+	s.drop(at)
+	if _, ok := s.get(at); ok {
+		t.Error("it is remembered still")
+	}
+}
