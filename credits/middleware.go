@@ -54,48 +54,51 @@ type Charge struct {
 	For time.Duration
 }
 
-// Middleware is MiddlewareFor a Charge that is nothing but a Cost.
+// Middleware charges a route what cost says: it is MiddlewareFor a Charge with nothing else.
 func (l *Ledger) Middleware(db *bun.DB, cost Cost) func(http.Handler) http.Handler {
 	return l.MiddlewareFor(db, Charge{Cost: cost})
 }
 
-// MiddlewareFor charges the account that the request has entered, on behalf of whom its
-// credential acts for.
+// MiddlewareFor charges the account that the request has entered, and the budgets of its
+// actor and of the member on whose rights that one acts.
 //
-// What the request costs is held before the handler runs, so that two requests can't spend
-// the same credits. A shortage answers 402: the handler does not run, and nothing is
-// written. What happens to the hold is decided by the status of the answer, and is in the
-// database before the first byte goes out:
+// The cost is held before the handler runs, so that two requests can't spend the same
+// credits. A shortage answers 402: the handler does not run and nothing is written. The
+// status of the answer decides what becomes of the hold, and the decision is committed
+// before the first byte goes out:
 //
-//   - an answer below 400 (see Charge.Settles) is charged;
-//   - any other one, and a panic before the first byte, gives the credits back;
-//   - of a Metered answer that begins before its handler has returned, the intent to charge
-//     comes first. What was used is charged when the handler has returned, panicked or
-//     lost its client. If it dies with this process, all that is held is charged at the end
-//     of Charge.For.
+//   - An answer below 400 (see Charge.Settles) is charged.
+//   - Any other gives the credits back, and so does a panic before the first byte.
+//   - Where the answer of a Metered route goes out before its handler has returned, the
+//     intent to charge comes first. When the handler has returned, panicked or lost its
+//     client, what it used is charged, or all that the account has if that is less. If the
+//     process dies, all that is held is charged when Charge.For is over.
 //
-// Without an answer that began, the credits of a process that died go back at the end of
-// Charge.For. If it can't be charged, it is not given: the answer is replaced by a 503, or
-// by a 402 where the handler used more than the account has, and the credits go back.
-// That a COMMIT's outcome is unknown is resolved by asking again, once.
+// If the process dies before that, the credits go back when Charge.For is over. What can't
+// be charged is not given: a 503 takes the place of the answer, or a 402 where the handler
+// used more than the account has, and the credits go back. Where the outcome of a COMMIT is
+// unknown it is asked for again, once; if that is no use either, the answer is a 503, and
+// Settle with the hold that the log names replays the outcome.
 //
-// An answer of up to 64 KiB that nobody flushes goes out when its handler has returned,
-// and let go of its transactions. One that is longer, is flushed or takes the connection
-// over is charged while the handler runs: it must not be sent inside a transaction that has
-// locked the account, or that holds the only connection. Who answers with a failure is
-// never flushed; past 64 KiB it goes out as it comes, without the headers.
+// An answer of up to 64 KiB that nobody flushes is kept back until its handler has returned
+// and let go of its transactions. A longer one, one that is flushed, and one that takes the
+// connection over (Hijack) go out while the handler runs, once they are charged: begin none
+// inside a transaction that has locked the account or holds the only connection. What is
+// not charged is not flushed; past 64 KiB it goes out as it comes, without the headers.
 //
-// The headers Credits-Cost and Credits-Remaining carry what was charged and what is left,
-// and of a Metered answer that began early what is held and left so far. The final figures
-// follow as trailers of the same names, where the protocol has trailers.
+// The headers Credits-Cost and Credits-Remaining say what was charged and what can still be
+// spent. Where the answer of a Metered route went out before, they say what is held by then
+// and what is left beside that; the final figures follow as trailers of the same names
+// (RFC 9110, 6.5), if the answer can have any: over HTTP/1.1 or later, with a body whose
+// length was not announced.
 //
 // Every request is charged anew, repeats too: an Idempotency-Key is for the handler to
 // honour, in its own transaction with Ledger.Deduct, where the work and its price commit
-// together in one. MiddlewareFor takes two commits, the hold and its settlement, and a
-// third where a Metered answer begins early. They are combined with those of other
-// requests (Config.Combine).
+// together. That is one commit. MiddlewareFor takes two, the hold and its end, and a third
+// where the answer of a Metered route goes out before its handler has returned; each is
+// combined with those of other requests (Config.Combine).
 //
-// It panics where c has neither Cost nor Quote, or both, or a For out of its range.
+// It panics when c has neither Cost nor Quote, or both, or a For out of its range.
 func (l *Ledger) MiddlewareFor(db *bun.DB, c Charge) func(http.Handler) http.Handler {
 	c = c.complete()
 	return func(next http.Handler) http.Handler {

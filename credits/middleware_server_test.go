@@ -19,31 +19,18 @@ import (
 
 	"github.com/quitrent/quitrent/credits"
 	"github.com/quitrent/quitrent/credits/creditstest"
-	"github.com/quitrent/quitrent/tenancy"
-	"github.com/quitrent/quitrent/tenancy/tenancytest"
 )
 
 // charged is what a server serves: h behind the middleware, in acc.
 func charged(l *credits.Ledger, db *bun.DB, c credits.Charge, h http.HandlerFunc) http.Handler {
-	accounts := tenancy.New(tenancy.Config{
-		Loader: func(context.Context, bun.IDB, tenancy.AccountID) (tenancy.State, tenancy.Plan, error) {
-			return tenancy.State{Status: tenancy.StatusActive}, tenancytest.Plans()[1], nil
-		},
-	})
-	inner := l.MiddlewareFor(db, c)(h)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, err := accounts.Enter(r.Context(), db, acc, ada, tenancy.Use)
-		if err != nil {
-			panic(err)
-		}
-		inner.ServeHTTP(w, r.WithContext(ctx))
-	})
+	return entering(db, acc, l.MiddlewareFor(db, c)(h))
 }
 
 // server is a real one. Its close waits until its handlers have returned.
 func server(t *testing.T, h http.Handler, http2 bool) *httptest.Server {
 	t.Helper()
 	s := httptest.NewUnstartedServer(h)
+	s.Config.ErrorLog = complaints(t)
 	if s.EnableHTTP2 = http2; http2 {
 		s.StartTLS()
 	} else {
@@ -306,7 +293,6 @@ func TestM14_AHijackedConnectionIsCharged(t *testing.T) {
 					_ = conn.Close()
 					panic(http.ErrAbortHandler)
 				}), false)
-				s.Config.ErrorLog = complaints(t)
 				conn, err := net.Dial("tcp", s.Listener.Addr().String())
 				if err != nil {
 					t.Fatal(err)
@@ -357,16 +343,12 @@ func TestM14_AConnectionThatCannotBeChargedIsNotGiven(t *testing.T) {
 			}
 			exec(t, db, "ALTER TABLE elsewhere RENAME TO credits_entries")
 		}), false)
-		s.Config.ErrorLog = complaints(t)
 		conn, err := net.Dial("tcp", s.Listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = conn.Close() }()
 		_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-		if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil { //nolint:forbidigo // of the real network
-			t.Fatal(err)
-		}
 		if b, err := io.ReadAll(conn); len(b) > 0 || err != nil {
 			t.Errorf("%q, %v", b, err)
 		}
