@@ -254,6 +254,9 @@ func TestM5_ACancelledYearEndsAtOnceOrWithItsPeriod(t *testing.T) {
 			if _, err := w.billing.Cancel(t.Context(), w.db, billing.Cancel{Account: id, AtPeriodEnd: atEnd, Actor: customer}); err != nil {
 				t.Fatal(err)
 			}
+			if !atEnd { // who is let in again by hand has no subscription
+				w.change(t, tenancy.Change{Account: id, Status: tenancy.StatusActive})
+			}
 			w.clock.Set(day(2028, 1, 1))
 			w.wantGranted(t, fmt.Sprint("at period end: ", atEnd), id, want)
 		}

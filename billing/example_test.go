@@ -142,3 +142,47 @@ func exampleAccount(ctx context.Context, db *bun.DB, accounts *tenancy.Accounts)
 	}
 	return r.Account
 }
+
+// A plan that costs nothing grants each month's credits, until the account is suspended.
+func ExampleAllotments() {
+	ctx := context.Background()
+	db, closeDB := exampleDB(ctx)
+	defer closeDB()
+
+	at := time.Date(2026, 1, 31, 9, 0, 0, 0, time.UTC)
+	now := func() time.Time { return at }
+	ledger := credits.New(credits.Config{Now: now})
+	accounts := tenancy.New(tenancy.Config{
+		Now:        now,
+		OnRegister: []tenancy.Hook{ledger.OnRegister},
+		OnChange:   []tenancy.ChangeHook{billing.Allotments(ledger)},
+	})
+	_, err := accounts.Ensure(ctx, db, tenancy.Plan{
+		Slug: "free", Name: "Free", Active: true, MonthlyCredits: 100,
+		Prices: []tenancy.Price{{Currency: "USD", Interval: tenancy.Monthly}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	r, err := accounts.Register(ctx, db, tenancy.Register{Name: "Ada", Email: "ada@example.com", Plan: "free"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	show := func() {
+		balance, err := ledger.Balance(ctx, db, r.Account.ID)
+		fmt.Println(at.Format(time.DateOnly), balance.Spendable, err)
+	}
+	show()
+	at = time.Date(2026, 2, 28, 9, 0, 0, 0, time.UTC) // the seed, and this month's
+	show()
+	_, err = accounts.Suspend(ctx, db, tenancy.Suspend{Account: r.Account.ID, Actor: tenancy.Actor{Kind: tenancy.ActorOperator, ID: "grace"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	at = time.Date(2026, 7, 1, 9, 0, 0, 0, time.UTC) // the seed alone: a month's credits expire with it
+	show()
+	// Output:
+	// 2026-01-31 100 <nil>
+	// 2026-02-28 200 <nil>
+	// 2026-07-01 100 <nil>
+}
