@@ -74,6 +74,9 @@ func (s *Subscriptions) Cancel(ctx context.Context, db bun.IDB, c Cancel) (Subsc
 				})
 			}
 		}
+		if err == nil {
+			err = s.Allot(ctx, db, c.Account)
+		}
 		if err != nil {
 			return err
 		}

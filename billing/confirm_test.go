@@ -271,7 +271,7 @@ func TestM8_Confirm_AnotherPlanOrIntervalStartsNow(t *testing.T) {
 		if tr := w.confirm(t, year.Reference); tr.PeriodStart != t0.Add(2*time.Hour) || tr.PeriodEnd != time.Date(2027, 1, 31, 11, 0, 0, 123456000, time.UTC) {
 			t.Errorf("another interval: %v to %v", tr.PeriodStart, tr.PeriodEnd)
 		}
-		w.spendable(t, id, 2000+1000+2000+24000)
+		w.spendable(t, id, 2000+1000+2000+2000) // of the year the first month
 	})
 }
 

@@ -24,9 +24,9 @@ type ConfirmTransfer struct {
 }
 
 // ConfirmTransfer gives the account what it paid for: the subscription starts or
-// goes on, the account is active on the plan, and the plan's credits are granted;
-// all of it in one transaction, and once whatever is retried or raced. Confirming
-// again changes nothing and returns the same transfer.
+// goes on, the account is active on the plan, and the plan's credits are granted,
+// those of a year month by month; all of it in one transaction, and once whatever is
+// retried or raced. Confirming again changes nothing and returns the same transfer.
 //
 // It does not ask who Actor is: whether somebody may confirm is the caller's to
 // decide, and a customer may not. Operator asks the host's check.
@@ -128,6 +128,11 @@ func (s *Subscriptions) decide(ctx context.Context, db bun.IDB, to TransferStatu
 		} else if n != 1 {
 			return fmt.Errorf("billing: transfer %s changed under the account's lock", row.ID)
 		}
+		if to == StatusConfirmed {
+			if err := s.Allot(ctx, db, row.Account); err != nil {
+				return err
+			}
+		}
 		out = row.transfer()
 		line.Account, line.At, line.Target = row.Account, row.DecidedAt, row.ID
 		return tenancy.Note(ctx, db, line, fact)
@@ -151,16 +156,6 @@ func (s *Subscriptions) fulfil(ctx context.Context, db bun.IDB, account tenancy.
 	if !payable(account.Status) {
 		return fmt.Errorf("%w: it is %s", tenancy.ErrTransition, account.Status)
 	}
-	if t.Credits > 0 {
-		entry, err := s.ledger.Grant(ctx, db, credits.Grant{
-			Account: t.Account, Amount: t.Credits, Key: "quitrent:transfer:" + t.ID, Category: credits.CategoryPaid,
-			Note: fmt.Sprintf("plan %s, paid by transfer %s", t.Plan, grouped(t.Reference)), Actor: actor,
-		})
-		if err != nil {
-			return err
-		}
-		t.Entry = entry.Number
-	}
 	sub, err := s.extend(ctx, db, account, payment{
 		plan: t.Plan, currency: t.Currency, interval: t.Interval, method: MethodBankTransfer, externalID: t.Reference,
 	}, t.DecidedAt)
@@ -168,6 +163,25 @@ func (s *Subscriptions) fulfil(ctx context.Context, db bun.IDB, account tenancy.
 		return err
 	}
 	t.Subscription, t.PeriodStart, t.PeriodEnd = sub.ID, sub.PeriodStart, sub.PeriodEnd
+	if sub.Periods == 1 {
+		if err := forgetYears(ctx, db, t.Account); err != nil {
+			return err
+		}
+	}
+	now, err := split(t, sub, account.Zone)
+	if err != nil {
+		return err
+	}
+	if now > 0 {
+		entry, err := s.ledger.Grant(ctx, db, credits.Grant{
+			Account: t.Account, Amount: now, Key: "quitrent:transfer:" + t.ID, Category: credits.CategoryPaid,
+			Note: fmt.Sprintf("plan %s, paid by transfer %s", t.Plan, grouped(t.Reference)), Actor: actor,
+		})
+		if err != nil {
+			return err
+		}
+		t.Entry = entry.Number
+	}
 	old, err := s.Account(ctx, db, t.Account)
 	if err != nil {
 		return err

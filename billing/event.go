@@ -21,7 +21,8 @@ type TransferConfirmed struct {
 	Plan        string    `json:"plan"`
 	PeriodStart time.Time `json:"period_start"`
 	PeriodEnd   time.Time `json:"period_end"`
-	Credits     int64     `json:"credits"`
+	// Credits are those of the whole interval; those of a year come month by month.
+	Credits int64 `json:"credits"`
 }
 
 // EventKind implements tenancy.Fact.

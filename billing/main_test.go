@@ -21,7 +21,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	dbtest.Main(m, map[string]dbtest.ChildFunc{"confirm": confirmChild, "confirm and hang": confirmAndHangChild})
+	dbtest.Main(m, map[string]dbtest.ChildFunc{"confirm": confirmChild, "confirm and hang": confirmAndHangChild, "confirm and sweep": confirmAndSweepChild})
 }
 
 // t0 is when most tests begin. It has microseconds, which both databases keep.
@@ -73,6 +73,7 @@ func build(db *bun.DB, cfg billing.Config) *world {
 	w.ledger = credits.New(credits.Config{Now: w.clock.Now})
 	w.accounts = tenancy.New(tenancy.Config{
 		Now: w.clock.Now, OnRegister: []func(context.Context, bun.IDB, tenancy.Registered) error{w.ledger.OnRegister},
+		OnChange: []tenancy.ChangeHook{billing.Allotments(w.ledger)},
 	})
 	cfg.Now, cfg.Bank = w.clock.Now, bank
 	var err error
@@ -229,7 +230,7 @@ func same[T any](t testing.TB, what string, want, got T) {
 var tables = []string{
 	"tenancy_plans", "tenancy_accounts", "tenancy_users", "tenancy_members", "tenancy_member_roles", "tenancy_events",
 	"tenancy_deliveries", "tenancy_audit", "credits_accounts", "credits_grants", "credits_entries", "credits_splits",
-	"credits_keys", "billing_accounts", "billing_subscriptions", "billing_transfers", "billing_references",
+	"credits_keys", "credits_allotments", "billing_accounts", "billing_subscriptions", "billing_transfers", "billing_references",
 }
 
 // content is every row of the given tables, or of all.

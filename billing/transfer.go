@@ -32,8 +32,9 @@ type Transfer struct {
 	Plan      string         `json:"plan"`
 	Currency  string         `json:"currency"`
 	Interval  string         `json:"interval"`
-	// Amount is in minor units of the currency. It and Credits are those of the
-	// plan when the transfer was asked for: what was offered is what is sold.
+	// Amount is in minor units of the currency. It and Credits, those of the whole
+	// interval, are the plan's when the transfer was asked for: what was offered is what
+	// is sold.
 	Amount      int64         `json:"amount"`
 	Credits     int64         `json:"credits"`
 	RequestedBy tenancy.Actor `json:"-"`
@@ -42,11 +43,15 @@ type Transfer struct {
 	DecidedBy tenancy.Actor `json:"-"`
 	DecidedAt time.Time     `json:"decided_at,omitzero"`
 	Reason    string        `json:"-"`
-	// What a confirmed transfer has bought: time, and credits by a ledger entry.
+	// What a confirmed transfer has bought: time, and credits by a ledger entry, none
+	// where no month of it had begun.
 	Subscription string    `json:"subscription,omitempty"`
 	PeriodStart  time.Time `json:"period_start,omitzero"`
 	PeriodEnd    time.Time `json:"period_end,omitzero"`
 	Entry        int64     `json:"entry,omitzero"`
+	// Monthly is what each month is granted that begins later. Zero: all of Credits was
+	// granted at once, or what was to come ended with a payment for another plan.
+	Monthly int64 `json:"monthly,omitzero"`
 }
 
 type transferRow struct {
@@ -72,6 +77,7 @@ type transferRow struct {
 	PeriodStart     time.Time         `bun:"period_start,nullzero"`
 	PeriodEnd       time.Time         `bun:"period_end,nullzero"`
 	Entry           int64             `bun:"entry,nullzero"`
+	Monthly         int64             `bun:"monthly"`
 }
 
 func (r transferRow) transfer() Transfer {
@@ -80,6 +86,6 @@ func (r transferRow) transfer() Transfer {
 		Interval: r.Interval, Amount: r.Amount, Credits: r.Credits,
 		RequestedBy: tenancy.Actor{Kind: r.RequestedByKind, ID: r.RequestedByID}, RequestedAt: r.RequestedAt.UTC(),
 		DecidedBy: tenancy.Actor{Kind: r.DecidedByKind, ID: r.DecidedByID}, DecidedAt: utc(r.DecidedAt), Reason: r.Reason,
-		Subscription: r.Subscription, PeriodStart: utc(r.PeriodStart), PeriodEnd: utc(r.PeriodEnd), Entry: r.Entry,
+		Subscription: r.Subscription, PeriodStart: utc(r.PeriodStart), PeriodEnd: utc(r.PeriodEnd), Entry: r.Entry, Monthly: r.Monthly,
 	}
 }

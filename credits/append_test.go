@@ -47,7 +47,7 @@ func TestAppendOnly_OnSQLiteByTriggers(t *testing.T) {
 // the ledger can be deleted.
 var privileges = []string{
 	"SELECT, INSERT ON credits_entries, credits_splits, credits_keys, tenancy_events, tenancy_deliveries, tenancy_audit",
-	"SELECT, INSERT, UPDATE ON credits_accounts, credits_grants, credits_holds",
+	"SELECT, INSERT, UPDATE ON credits_accounts, credits_grants, credits_holds, credits_allotments",
 	"SELECT, INSERT, UPDATE, DELETE ON credits_budgets, credits_thresholds",
 }
 
@@ -160,6 +160,10 @@ func TestPrivileges_AreAllNeeded(t *testing.T) {
 		do(err)
 		_, err = l.Release(t.Context(), tx, credits.Release{Account: account, Hold: held.ID})
 		do(err)
+		for _, n := range []int64{1, 2} {
+			_, err = l.SetAllotment(t.Context(), tx, credits.SetAllotment{Account: account, Name: "plan", Amount: n})
+			do(err)
+		}
 		_, err = l.Balance(t.Context(), tx, account)
 		do(err)
 		_, err = l.Entries(t.Context(), tx, credits.Entries{Account: account})

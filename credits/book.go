@@ -33,6 +33,10 @@ type book struct {
 	budgets    map[tenancy.Actor]*budgetRow // of those who spend; nil: they have none
 	thresholds []*thresholdRow
 
+	rules     []*allotmentRow // by which something is to come, and that a verb asked for
+	rulesRead bool
+	taken     map[string]bool // keys of periods that are not to be granted again
+
 	lines  []*entryRow // to be written
 	splits []splitRow  // to be written
 	notes  []func(context.Context, bun.IDB) error
@@ -46,6 +50,7 @@ type accountRow struct {
 	enteredAt                  time.Time // of the newest entry
 	nextAt                     time.Time // nothing is due before; zero: nothing at all
 	budgets, thresholds        int64     // how many it has
+	renewsAt                   time.Time // no allotment is due before; zero: there is none
 }
 
 // part is what an entry puts into a grant, or takes from it (below zero). No grant:
@@ -173,6 +178,9 @@ func (b *book) written() {
 	}
 	for _, r := range b.thresholds {
 		r.made, r.changed = false, false
+	}
+	for _, r := range b.rules {
+		r.changed = false
 	}
 }
 

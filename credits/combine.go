@@ -261,10 +261,8 @@ func (l *Ledger) shared(ctx context.Context, db *bun.DB, requests []request, wai
 		outs, books, err = l.posted(ctx, db, requests, wait)
 		return err
 	})
-	if err == nil && isPostgres(db) {
-		for _, b := range books {
-			l.shelf.put(shelved{db.DB, b.account}, b.standing())
-		}
+	if err == nil {
+		l.remember(db, books)
 	}
 	return outs, err
 }

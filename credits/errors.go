@@ -28,6 +28,10 @@ var (
 	// ErrNoEntry: the account has no entry of that number.
 	ErrNoEntry = problem.New(http.StatusNotFound, "no_entry", "there is no such ledger entry")
 
+	// ErrNothingLeft: the entry is no grant's, or nothing of it is left that could be
+	// taken back.
+	ErrNothingLeft = problem.New(http.StatusConflict, "nothing_left", "there is nothing left of that grant to take back")
+
 	// ErrNotRefundable: the entry took nothing, or less than that is left of it.
 	ErrNotRefundable = problem.New(http.StatusConflict, "not_refundable", "a refund gives back at most what the entry took and was not given back yet")
 
@@ -50,6 +54,15 @@ var (
 
 	// ErrNoThreshold: the account has no threshold of that name.
 	ErrNoThreshold = problem.New(http.StatusNotFound, "no_threshold", "there is no such threshold")
+
+	// ErrNoAllotment: the account has no allotment of that name.
+	ErrNoAllotment = problem.New(http.StatusNotFound, "no_allotment", "there is no such allotment")
+
+	// ErrNotEmpty: the account has entries, and only one without any can be adopted.
+	ErrNotEmpty = problem.New(http.StatusConflict, "credits_not_empty", "the account has ledger entries already: credits of another system are adopted before anything else happens to it, or granted")
+
+	// ErrAdopted: the account's credits were adopted before, from other lines or lots.
+	ErrAdopted = problem.New(http.StatusConflict, "credits_adopted", "the account's credits were adopted before, from something else: they are left as they are")
 
 	// ErrBusy: as many requests as Config.Combine lets wait do. Ask again later.
 	ErrBusy = problem.New(http.StatusServiceUnavailable, "credits_busy", "too many requests for credits are waiting: try again later")

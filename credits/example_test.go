@@ -1,6 +1,7 @@
 package credits_test
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/sqlitedialect"
@@ -64,4 +66,52 @@ func ExampleLedger() {
 	// 2 -6 left: 4 replayed: true <nil>
 	// needs 6 has 4
 	// {Booked:10 Held:0 Spendable:10} <nil>
+}
+
+// A plan of 1,000 credits a month, of which up to 500 roll over.
+func ExampleLedger_SetAllotment() {
+	pool, err := sql.Open("sqlite", "file::memory:?_txlock=immediate")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = pool.Close() }()
+	pool.SetMaxOpenConns(1)
+	db := bun.NewDB(pool, sqlitedialect.New())
+	ctx := context.Background()
+	if err := credits.Migrate(ctx, db); err != nil {
+		log.Fatal(err)
+	}
+	now := time.Date(2026, time.January, 31, 9, 0, 0, 0, time.UTC)
+	ledger := credits.New(credits.Config{Now: func() time.Time { return now }})
+
+	plan, err := ledger.SetAllotment(ctx, db, credits.SetAllotment{
+		Account: "shop-7", Name: "plan", Amount: 1000, Rollover: credits.Rollover{Cap: 500},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("next:", plan.NextAt.Format(time.DateOnly))
+
+	// Nobody asks for a month: what is due is granted as of when it was.
+	now = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
+	balance, err := ledger.Balance(ctx, db, "shop-7")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("spendable:", balance.Spendable)
+	page, err := ledger.Entries(ctx, db, credits.Entries{Account: "shop-7"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, e := range page.Entries {
+		fmt.Println(e.At.Format(time.DateOnly), e.Amount, cmp.Or(e.Note, string(e.Kind)))
+	}
+
+	// Output:
+	// next: 2026-02-28
+	// spendable: 1500
+	// 2026-02-28 1000 allotment: plan
+	// 2026-02-28 500 rollover: plan
+	// 2026-02-28 -1000 expire
+	// 2026-01-31 1000 allotment: plan
 }

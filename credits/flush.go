@@ -23,6 +23,9 @@ func flush(ctx context.Context, db bun.IDB, books []*book) error {
 			return err
 		}
 	}
+	if err := flushRules(ctx, db, books); err != nil {
+		return err
+	}
 	for _, b := range books {
 		for _, note := range b.notes {
 			if err := note(ctx, db); err != nil {

@@ -62,7 +62,7 @@ func (l *Ledger) Grant(ctx context.Context, db bun.IDB, g Grant) (Entry, error) 
 		g.Category = CategoryAdjustment
 	}
 	if g.Actor == (tenancy.Actor{}) {
-		g.Actor = tenancy.Actor{Kind: tenancy.ActorSystem, ID: "credits"}
+		g.Actor = ownActor
 	}
 	g.EffectiveAt, g.ExpiresAt = micro(g.EffectiveAt), micro(g.ExpiresAt)
 	if err := g.validate(); err != nil {
@@ -70,12 +70,16 @@ func (l *Ledger) Grant(ctx context.Context, db bun.IDB, g Grant) (Entry, error) 
 	}
 	out, err := l.ask(ctx, db, request{
 		account: g.Account, key: g.Key,
-		hash: l.digest([]any{KindGrant, g.Amount, g.Category, g.Priority, g.EffectiveAt, g.ExpiresAt},
-			named{"operations", lines(g.Operations)}),
+		hash:  l.digestGrant(g),
 		do:    func(_ context.Context, b *book) (outcome, error) { return b.grantNew(g) },
 		alone: true,
 	})
 	return out.entry, err
+}
+
+func (l *Ledger) digestGrant(g Grant) string {
+	return l.digest([]any{KindGrant, g.Amount, g.Category, g.Priority, g.EffectiveAt, g.ExpiresAt},
+		named{"operations", lines(g.Operations)})
 }
 
 func (g Grant) validate() error {
@@ -138,6 +142,12 @@ func (b *book) grantNew(g Grant) (outcome, error) {
 	if err := b.room(g.Amount); err != nil {
 		return outcome{}, err
 	}
+	_, entry := b.put(g)
+	return outcome{entry: entry}, nil
+}
+
+// put makes a grant that there is room for, and notes it.
+func (b *book) put(g Grant) (*grantRow, Entry) {
 	row := &grantRow{
 		Category: g.Category, Priority: int64(g.Priority), Amount: g.Amount,
 		Operations: lines(g.Operations), EffectiveAt: g.EffectiveAt, ExpiresAt: g.ExpiresAt,
@@ -157,7 +167,7 @@ func (b *book) grantNew(g Grant) (outcome, error) {
 			Number: entry.Number, Amount: g.Amount, Category: g.Category, ExpiresAt: g.ExpiresAt,
 		})
 	})
-	return outcome{entry: entry}, nil
+	return row, entry
 }
 
 // add gives the account a grant that nothing is in yet: the entry that comes next puts

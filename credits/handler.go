@@ -33,7 +33,11 @@ func (l *Ledger) Handler(db *bun.DB) http.Handler {
 		if err != nil {
 			return err
 		}
-		problem.JSON(w, http.StatusOK, b)
+		problem.JSON(w, http.StatusOK, struct {
+			Balance
+			Unit     string `json:"unit"`
+			Exponent int    `json:"exponent"`
+		}{b, l.cfg.Unit, l.cfg.Exponent})
 		return nil
 	})
 	mux.Route("GET /credits/entries", func(w http.ResponseWriter, r *http.Request) error {

@@ -43,12 +43,12 @@ func TestHandler_ServesAnAccountItsOwnCredits(t *testing.T) {
 			ask          func(method, target string) *httptest.ResponseRecorder
 			target, want string
 		}{
-			{mine, "/credits/balance", `{"booked":13,"held":0,"spendable":8}`},
+			{mine, "/credits/balance", `{"booked":13,"held":0,"spendable":8,"unit":"credit","exponent":0}`},
 			{mine, "/credits/entries", `{"entries":[` + e4 + "," + e3 + "," + e2 + "," + e1 + `]}`},
 			{mine, "/credits/entries?limit=2", `{"entries":[` + e4 + "," + e3 + `],"next":3}`},
 			{mine, "/credits/entries?limit=2&before=3", `{"entries":[` + e2 + "," + e1 + `]}`},
 			{mine, "/credits/entries?limit=9223372036854775807&before=2", `{"entries":[` + e1 + `]}`},
-			{theirs, "/credits/balance", `{"booked":0,"held":0,"spendable":0}`},
+			{theirs, "/credits/balance", `{"booked":0,"held":0,"spendable":0,"unit":"credit","exponent":0}`},
 			{theirs, "/credits/entries", `{"entries":[]}`},
 			{theirs, "/credits/entries?account=acc_1&account_id=acc_1", `{"entries":[]}`},
 		} {
@@ -115,10 +115,12 @@ func refused(t *testing.T, w *httptest.ResponseRecorder) (string, map[string]any
 func TestErrors_AreAnsweredAsTheySay(t *testing.T) {
 	want := map[string]int{
 		"insufficient_credits": 402, "key_reused": 409, "invalid_credits": 422, "credits_overflow": 422, "no_entry": 404, "not_refundable": 409,
+		"no_allotment": 404,
 	}
 	got := map[string]int{}
 	for _, err := range []error{
 		credits.ErrInsufficient, credits.ErrKeyReused, credits.ErrInvalid, credits.ErrOverflow, credits.ErrNoEntry, credits.ErrNotRefundable,
+		credits.ErrNoAllotment,
 	} {
 		cost := func(*http.Request) (int64, error) { return 0, fmt.Errorf("wrapped: %w", err) }
 		w := httptest.NewRecorder()

@@ -46,7 +46,7 @@ type priceRow struct {
 func TestM11_OwnTablesAreKeptApart(t *testing.T) {
 	models := []any{
 		(*lockedRow)(nil), (*grantRow)(nil), (*entryRow)(nil), (*splitRow)(nil), (*keyRow)(nil), (*holdRow)(nil), (*priceRow)(nil),
-		(*budgetRow)(nil), (*thresholdRow)(nil),
+		(*budgetRow)(nil), (*thresholdRow)(nil), (*allotmentRow)(nil),
 	}
 	var tables []owned.Table
 	for _, m := range models {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,8 @@ import (
 
 // defaultUnit is Config.Unit where nobody sets it.
 const defaultUnit = "credit"
+
+var unitForm = regexp.MustCompile(`^[a-z0-9_]{1,32}$`)
 
 // maxKey is the longest idempotency key, in bytes.
 const maxKey = 200
@@ -30,8 +33,12 @@ const maxBasis = 1000
 type Config struct {
 	// Unit is what the ledger counts: "credit", "gpu_second". Each unit of an account is
 	// a ledger of its own, with entries, grants and holds of its own; keys are one
-	// account's whatever the unit. 1 to 32 letters, digits or "_". Default: "credit".
+	// account's whatever the unit. 1 to 32 of a to z, 0 to 9 and "_". Default: "credit".
 	Unit string
+
+	// Exponent is how many decimals of the unit an amount has, 0 to 9: with 3, 1,500 are
+	// 1.5. Amounts are whole numbers everywhere; it is told to who shows them. Default: 0.
+	Exponent int
 
 	// Overdraft is how far, in credits, Settle may take an account into debt for work
 	// that cost more than was held and could be spent. The next grant repays it first.
@@ -68,13 +75,18 @@ type Ledger struct {
 	cfg      Config
 	combiner combiner
 	shelf    shelf
+	prepared prepared
 	looking  atomic.Int64 // for how many batches keys are looked up beforehand
 }
 
-// New makes a Ledger from cfg.
+// New makes a Ledger from cfg. It panics where a unit, an exponent or an overdraft is out
+// of its range, which is a mistake in the program.
 func New(cfg Config) *Ledger {
 	if cfg.Unit == "" {
 		cfg.Unit = defaultUnit
+	}
+	if !unitForm.MatchString(cfg.Unit) || cfg.Exponent < 0 || cfg.Exponent > 9 || cfg.Overdraft < 0 {
+		panic(fmt.Sprintf("credits: Config has the unit %q, the exponent %d and the overdraft %d", cfg.Unit, cfg.Exponent, cfg.Overdraft))
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

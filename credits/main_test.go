@@ -18,7 +18,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	dbtest.Main(m, map[string]dbtest.ChildFunc{"deduct": deductChild, "mix": mixChild, "refund": refundChild, "budget": budgetChild, "linear": linearChild, "hold": holdChild})
+	dbtest.Main(m, map[string]dbtest.ChildFunc{
+		"deduct": deductChild, "mix": mixChild, "refund": refundChild, "budget": budgetChild, "renew": renewChild,
+		"crash": crashChild, "linear": linearChild, "hold": holdChild,
+	})
 }
 
 // acc is the account of most tests, other the one that must not be touched.
@@ -86,7 +89,7 @@ func requireError(t testing.TB, err, want error) {
 
 var tables = []string{
 	"credits_accounts", "credits_grants", "credits_entries", "credits_splits", "credits_keys", "credits_holds", "credits_prices",
-	"credits_budgets", "credits_thresholds",
+	"credits_budgets", "credits_thresholds", "credits_allotments",
 	"tenancy_events", "tenancy_deliveries", "tenancy_audit",
 }
 

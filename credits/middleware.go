@@ -1,29 +1,20 @@
 package credits
 
 import (
-	"bufio"
-	"context"
-	"log/slog"
-	"maps"
-	"net"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/uptrace/bun"
 
-	"github.com/quitrent/quitrent/internal/id"
 	"github.com/quitrent/quitrent/tenancy"
 )
 
-// The headers that Middleware sets.
+// The headers that Middleware sets, and the trailers of a metered answer that began before
+// its cost was known.
 const (
-	HeaderCost      = "Credits-Cost"      // what the request cost
+	HeaderCost      = "Credits-Cost"      // what the request cost, or what is held for it so far
 	HeaderRemaining = "Credits-Remaining" // what can still be spent
 )
-
-// refundWithin bounds a refund, which the end of the request does not.
-const refundWithin = 30 * time.Second
 
 // Cost is what a request costs, in credits. 0 is free. An error refuses the
 // request.
@@ -32,54 +23,135 @@ type Cost func(r *http.Request) (int64, error)
 // Fixed is the Cost of a route that always costs the same.
 func Fixed(n int64) Cost { return func(*http.Request) (int64, error) { return n, nil } }
 
-// Middleware charges the account that the request has entered: before the handler
-// runs, so that two requests can't spend the same credits. A shortage answers 402
-// and the handler does not run. When the handler fails – it answers with a status
-// of 400 or above, or panics before it has answered – the credits go back to where
-// they came from. Such an answer, up to 64 KiB, is held back until the handler has
-// returned and let go of its transactions.
-//
-// It charges every request anew, repeats too: an Idempotency-Key is for the handler
-// to honour, in its own transaction with Ledger.Deduct, where the work and its
-// price commit together. A refusal writes nothing. If the process dies between
-// charge and answer, the charge stays; a refund that fails is logged.
+// Priced is an amount and why: prices.Quoted has both.
+type Priced struct {
+	// Amount is in credits, not below zero.
+	Amount int64
+	// Basis says how the amount came about, for the ledger's entry. 1,000 bytes at most.
+	Basis string
+}
+
+// Charge is what a route costs and when it is charged.
+type Charge struct {
+	// Cost is what a request costs unless its handler says otherwise to its Meter; that
+	// much is held before the handler runs. 0 is free.
+	Cost Cost
+	// Quote is Cost for amounts that explain themselves. One of the two is required.
+	Quote func(r *http.Request) (Priced, error)
+	// Metered is a route that answers in parts before it knows what it used: it is charged
+	// when its handler has returned, for what the Meter says then. Default: it is charged
+	// before the first byte of the answer goes out.
+	Metered bool
+	// Settles says which answers are charged, by their status; 101 stands for a connection
+	// that the handler took over. Default: those below 400.
+	Settles func(status int) bool
+	// Operation is what the credits are for: "ideas". 500 bytes at most. Default: the
+	// pattern of the route.
+	Operation string
+	// For is how long the credits are held if this process dies, and the longest that a
+	// handler may take before its answer begins, and from there to its end; between a
+	// second and 30 days. Default: 15 minutes.
+	For time.Duration
+}
+
+// Middleware is MiddlewareFor a Charge that is nothing but a Cost.
 func (l *Ledger) Middleware(db *bun.DB, cost Cost) func(http.Handler) http.Handler {
+	return l.MiddlewareFor(db, Charge{Cost: cost})
+}
+
+// MiddlewareFor charges the account that the request has entered, on behalf of whom its
+// credential acts for.
+//
+// What the request costs is held before the handler runs, so that two requests can't spend
+// the same credits. A shortage answers 402: the handler does not run, and nothing is
+// written. What happens to the hold is decided by the status of the answer, and is in the
+// database before the first byte goes out:
+//
+//   - an answer below 400 (see Charge.Settles) is charged;
+//   - any other one, and a panic before the first byte, gives the credits back;
+//   - of a Metered answer that begins before its handler has returned, the intent to charge
+//     comes first. What was used is charged when the handler has returned, panicked or
+//     lost its client. If it dies with this process, all that is held is charged at the end
+//     of Charge.For.
+//
+// Without an answer that began, the credits of a process that died go back at the end of
+// Charge.For. If it can't be charged, it is not given: the answer is replaced by a 503, or
+// by a 402 where the handler used more than the account has, and the credits go back.
+// That a COMMIT's outcome is unknown is resolved by asking again, once.
+//
+// An answer of up to 64 KiB that nobody flushes goes out when its handler has returned,
+// and let go of its transactions. One that is longer, is flushed or takes the connection
+// over is charged while the handler runs: it must not be sent inside a transaction that has
+// locked the account, or that holds the only connection. Who answers with a failure is
+// never flushed; past 64 KiB it goes out as it comes, without the headers.
+//
+// The headers Credits-Cost and Credits-Remaining carry what was charged and what is left,
+// and of a Metered answer that began early what is held and left so far. The final figures
+// follow as trailers of the same names, where the protocol has trailers.
+//
+// Every request is charged anew, repeats too: an Idempotency-Key is for the handler to
+// honour, in its own transaction with Ledger.Deduct, where the work and its price commit
+// together in one. MiddlewareFor takes two commits, the hold and its settlement, and a
+// third where a Metered answer begins early. They are combined with those of other
+// requests (Config.Combine).
+//
+// It panics where c has neither Cost nor Quote, or both, or a For out of its range.
+func (l *Ledger) MiddlewareFor(db *bun.DB, c Charge) func(http.Handler) http.Handler {
+	c = c.complete()
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			n, err := cost(r)
+			price, err := c.Quote(r)
+			if err == nil {
+				err = checkBasis(price.Basis)
+			}
 			if err != nil {
 				l.cfg.OnError(w, r, err)
 				return
 			}
-			if n == 0 {
-				next.ServeHTTP(w, r)
+			if price.Amount == 0 {
+				next.ServeHTTP(w, r.WithContext((&Meter{closed: true}).in(r.Context())))
 				return
 			}
-			scope := tenancy.From(r.Context())
-			entry, err := l.Deduct(r.Context(), db, Deduct{Account: scope.Account, Amount: n, Operation: r.Pattern, Actor: scope.Actor, OnBehalf: behind(scope)})
+			h, err := l.holdFor(db, &c, r, price)
 			if err != nil {
 				l.cfg.OnError(w, r, err)
 				return
 			}
-			c := &charged{ResponseWriter: w, entry: entry, refund: func() (Entry, error) {
-				// The client may have gone: its credits come back all the same.
-				ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), refundWithin)
-				defer cancel()
-				back, err := l.Refund(ctx, db, Refund{Account: entry.Account, Entry: entry.Number, Key: id.New("req"), Actor: scope.Actor})
-				if err != nil {
-					slog.ErrorContext(ctx, "quitrent: refund failed", "account", entry.Account, "entry", entry.Number, "err", err)
+			a := &answer{ResponseWriter: w, request: r, charge: h, before: w.Header().Clone()}
+			returned := false
+			defer func() {
+				if !returned { // a panic, or the goroutine has ended
+					a.abort()
 				}
-				return back, err
-			}}
-			defer c.fail() // a panic; what has been decided stays
-			next.ServeHTTP(c, r)
-			if c.failing() {
-				c.fail()
-				return
-			}
-			c.keep() // a handler that writes nothing answers 200
+			}()
+			next.ServeHTTP(a, r.WithContext(h.meter.in(r.Context())))
+			returned = true
+			a.finish()
 		})
 	}
+}
+
+// complete is the charge with its defaults.
+func (c Charge) complete() Charge {
+	if (c.Cost == nil) == (c.Quote == nil) {
+		panic("credits: a Charge needs a Cost or a Quote, and not both")
+	}
+	if cost := c.Cost; cost != nil {
+		c.Quote = func(r *http.Request) (Priced, error) {
+			n, err := cost(r)
+			return Priced{Amount: n}, err
+		}
+	}
+	if c.Settles == nil {
+		c.Settles = func(status int) bool { return status < http.StatusBadRequest }
+	}
+	if c.For == 0 {
+		c.For = defaultHold
+	}
+	if err := checkFor(c.For); err != nil {
+		panic("credits: Charge.For: " + err.Error())
+	}
+	return c
 }
 
 // behind is the member on whose rights the credential acts.
@@ -89,132 +161,3 @@ func behind(scope tenancy.Scope) tenancy.Actor {
 	}
 	return tenancy.Actor{Kind: tenancy.ActorUser, ID: string(scope.Delegation.User)}
 }
-
-// mostHeld is how much of a failure's answer is held back, in bytes. What is longer
-// goes out as it comes, without the headers of the refund that follows it.
-const mostHeld = 64 << 10
-
-// charged decides, at the first byte of the answer, whether the charge stays.
-type charged struct {
-	http.ResponseWriter
-
-	entry   Entry
-	refund  func() (Entry, error)
-	decided bool
-
-	status int         // of a failure, or 0
-	header http.Header // and what its handler had set by then
-	held   []byte
-	sent   bool // it was too long to hold back
-}
-
-func (c *charged) failing() bool { return !c.decided && c.status != 0 }
-
-// keep lets the charge stay.
-func (c *charged) keep() {
-	if !c.decided {
-		c.decided = true
-		c.headers(-c.entry.Amount, c.entry.Spendable)
-	}
-}
-
-// fail gives the credits back, and then the answer that was held back.
-func (c *charged) fail() {
-	if c.decided {
-		return
-	}
-	c.decided = true
-	cost, left := int64(0), int64(0)
-	if back, err := c.refund(); err == nil {
-		left = back.Spendable
-	} else {
-		cost, left = -c.entry.Amount, c.entry.Spendable
-	}
-	if c.sent {
-		return
-	}
-	if c.status != 0 {
-		c.restore()
-	}
-	c.headers(cost, left)
-	if c.status != 0 {
-		c.send()
-	}
-}
-
-// restore undoes what the handler set after it had written the header.
-func (c *charged) restore() {
-	h := c.Header()
-	clear(h)
-	maps.Copy(h, c.header)
-}
-
-func (c *charged) send() {
-	c.ResponseWriter.WriteHeader(c.status)
-	_, _ = c.ResponseWriter.Write(c.held)
-	c.held = nil
-}
-
-func (c *charged) headers(cost, left int64) {
-	h := c.Header()
-	h.Set(HeaderCost, strconv.FormatInt(cost, 10))
-	h.Set(HeaderRemaining, strconv.FormatInt(left, 10))
-}
-
-func (c *charged) WriteHeader(status int) {
-	switch {
-	case c.failing():
-		return // as the first one said
-	case c.decided:
-	case status >= http.StatusBadRequest:
-		c.status, c.header = status, c.Header().Clone()
-		return
-	case status >= http.StatusOK || status == http.StatusSwitchingProtocols:
-		c.keep() // other 1xx come before the answer
-	}
-	c.ResponseWriter.WriteHeader(status)
-}
-
-func (c *charged) Write(b []byte) (int, error) {
-	if c.failing() {
-		if !c.sent && len(c.held)+len(b) <= mostHeld {
-			c.held = append(c.held, b...)
-			return len(b), nil
-		}
-		if !c.sent {
-			c.restore()
-			c.send()
-			c.sent = true
-		}
-		return c.ResponseWriter.Write(b)
-	}
-	c.keep()
-	return c.ResponseWriter.Write(b)
-}
-
-// Hijack is for what becomes of the connection afterwards: the charge stays.
-func (c *charged) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, rw, err := http.NewResponseController(c.ResponseWriter).Hijack()
-	if err == nil {
-		c.keep()
-	}
-	return conn, rw, err
-}
-
-// Flush sends what has been written: the answer has begun, and the charge stays.
-func (c *charged) Flush() { _ = c.FlushError() }
-
-// FlushError is Flush for http.ResponseController. A failure is not sent before its
-// handler has returned.
-func (c *charged) FlushError() error {
-	switch {
-	case !c.failing():
-		c.keep()
-	case !c.sent:
-		return nil
-	}
-	return http.NewResponseController(c.ResponseWriter).Flush()
-}
-
-// Unwrap lets http.ResponseController reach what else the connection can do.
-func (c *charged) Unwrap() http.ResponseWriter { return c.ResponseWriter }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/uptrace/bun"
@@ -64,7 +65,8 @@ func TestM14_AFailedOperationGivesItsCreditsBack(t *testing.T) {
 		"a body":         {h: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "x") }, keeps: true, status: 200},
 		"a panic":        {h: func(http.ResponseWriter, *http.Request) { panic("boom") }, panics: true, status: 200},
 		"an abort":       {h: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, panics: true, status: 200},
-		"late panic":     {h: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "x"); panic("boom") }, keeps: true, panics: true, status: 200},
+		"late panic":     {h: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "x"); panic("boom") }, panics: true, status: 200},
+		"long, panic":    {h: func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 64<<10+1)); panic("boom") }, keeps: true, panics: true, status: 200},
 		"500, panic":     {h: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); panic("boom") }, panics: true, status: 500},
 		"flush, 500":     {h: func(w http.ResponseWriter, _ *http.Request) { w.(http.Flusher).Flush(); w.WriteHeader(500) }, keeps: true, status: 200},
 		"flush, panic":   {h: func(w http.ResponseWriter, _ *http.Request) { _ = http.NewResponseController(w).Flush(); panic("boom") }, keeps: true, panics: true, status: 200},
@@ -86,13 +88,14 @@ func TestM14_AFailedOperationGivesItsCreditsBack(t *testing.T) {
 					t.Errorf("status %d, panic %v", w.Code, panicked)
 				}
 				if c.keeps {
-					e := creditstest.RequireEntry(t, l, db, id, credits.KindDeduct, -5)
+					e := creditstest.RequireEntry(t, l, db, id, credits.KindSettle, -5)
 					if e.Operation != "POST /v1/ideas" {
 						t.Errorf("operation %q", e.Operation)
 					}
 					requireCharge(t, w, "5", "15")
 				} else {
-					creditstest.RequireEntry(t, l, db, id, credits.KindRefund, 5)
+					creditstest.RequireEntry(t, l, db, id, credits.KindGrant, 20)
+					creditstest.RequireBalance(t, l, db, id, 20)
 					requireCharge(t, w, "0", "20")
 				}
 				creditstest.RequireSound(t, l, db, id)
@@ -160,7 +163,7 @@ func TestM14_AClientThatHasGoneGetsItsCreditsBack(t *testing.T) {
 			http.Error(w, r.Context().Err().Error(), http.StatusGatewayTimeout)
 		}))
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, "POST", "/", nil))
-		creditstest.RequireEntry(t, l, db, acc, credits.KindRefund, 5)
+		creditstest.RequireEntry(t, l, db, acc, credits.KindGrant, 20)
 		creditstest.RequireBalance(t, l, db, acc, 20)
 
 		// One that has gone before is not charged, and nothing runs.
@@ -182,29 +185,32 @@ func TestM14_AHandlerThatEndsItsGoroutineGetsTheCreditsBack(t *testing.T) {
 	})
 }
 
-func TestM14_ARefundThatFailsLeavesTheChargeAndSaysSo(t *testing.T) {
-	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+func TestM14_AReleaseThatFailsLeavesTheHoldToItsEnd(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
 		fund(t, l, db, 20)
 		w, _ := call(t, l, db, acc, credits.Fixed(5), func(w http.ResponseWriter, _ *http.Request) {
-			exec(t, db, "ALTER TABLE credits_keys RENAME TO elsewhere")
+			exec(t, db, "ALTER TABLE credits_holds RENAME TO elsewhere")
 			w.WriteHeader(500)
 		})
-		exec(t, db, "ALTER TABLE elsewhere RENAME TO credits_keys")
+		exec(t, db, "ALTER TABLE elsewhere RENAME TO credits_holds")
 		requireCharge(t, w, "5", "15")
 		creditstest.RequireBalance(t, l, db, acc, 15)
+		clock.Advance(15 * time.Minute)
+		creditstest.RequireBalance(t, l, db, acc, 20)
 		creditstest.RequireSound(t, l, db, acc)
 	})
 }
 
 // A handler that answers with its own transaction still open holds the lock that the
-// refund wants, and on one connection the connection too.
-func TestM14_AHandlerThatFailsInsideItsTransactionWaitsForNothing(t *testing.T) {
+// settlement wants, and on one connection the connection too.
+func TestM14_AHandlerThatAnswersInsideItsTransactionWaitsForNothing(t *testing.T) {
 	h := func(t *testing.T, db *bun.DB, l *credits.Ledger) {
-		fund(t, l, db, 20)
-		long := strings.Repeat("x", 1<<20)
-		for _, answer := range []string{"no such thing", long} {
-			inTransaction(t, db, l, answer)
-		}
+		fund(t, l, db, 30)
+		inTransaction(t, db, l, 404, "no such thing", "0", "30")
+		inTransaction(t, db, l, 404, strings.Repeat("x", 1<<20), "", "")
+		inTransaction(t, db, l, 200, "here you are", "5", "25")
+		inTransaction(t, db, l, 200, strings.Repeat("x", 60_000), "5", "20")
+		creditstest.RequireBalance(t, l, db, acc, 20)
 	}
 	bare(t, h)
 	t.Run("one connection", func(t *testing.T) {
@@ -212,7 +218,7 @@ func TestM14_AHandlerThatFailsInsideItsTransactionWaitsForNothing(t *testing.T) 
 	})
 }
 
-func inTransaction(t *testing.T, db *bun.DB, l *credits.Ledger, answer string) {
+func inTransaction(t *testing.T, db *bun.DB, l *credits.Ledger, status int, answer, cost, left string) {
 	t.Helper()
 	w, _ := call(t, l, db, acc, credits.Fixed(5), func(w http.ResponseWriter, r *http.Request) {
 		tx, err := db.BeginTx(r.Context(), nil)
@@ -224,15 +230,13 @@ func inTransaction(t *testing.T, db *bun.DB, l *credits.Ledger, answer string) {
 		if _, err := l.Deduct(r.Context(), tx, credits.Deduct{Account: acc, Amount: 1}); err != nil {
 			t.Error(err)
 		}
-		http.Error(w, answer, http.StatusNotFound)
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, answer)
 	})
-	if len(answer) < 64<<10 {
-		requireCharge(t, w, "0", "20")
-	}
-	if w.Code != 404 || w.Body.String() != answer+"\n" {
+	requireCharge(t, w, cost, left)
+	if w.Code != status || w.Body.String() != answer {
 		t.Errorf("%d, %d bytes", w.Code, w.Body.Len())
 	}
-	creditstest.RequireBalance(t, l, db, acc, 20)
 }
 
 // What a handler sets after it has written its header is too late, held back or not.
@@ -240,49 +244,22 @@ func TestM14_AHeaderIsWrittenOnce(t *testing.T) {
 	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
 		fund(t, l, db, 20)
 		for _, size := range []int{1, 100_000} {
-			w, _ := call(t, l, db, acc, credits.Fixed(5), func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Content-Type", "application/json")
-				w.WriteHeader(404)
-				w.Header().Set("Content-Type", "text/html")
-				w.Header().Set("X-Late", "yes")
-				_, _ = io.WriteString(w, strings.Repeat("x", size))
-			})
-			if h := w.Result().Header; h.Get("Content-Type") != "application/json" || h.Get("X-Late") != "" {
-				t.Errorf("%d bytes: %v", size, h)
+			for _, status := range []int{200, 404} {
+				w, _ := call(t, l, db, acc, credits.Fixed(5), func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Content-Type", "application/json")
+					w.Header().Set("Trailer", "X-Sum")
+					w.WriteHeader(status)
+					w.Header().Set("Content-Type", "text/html")
+					w.Header().Set("X-Late", "yes")
+					_, _ = io.WriteString(w, strings.Repeat("x", size))
+					w.Header().Set("X-Sum", "1")
+				})
+				res := w.Result()
+				if h := res.Header; h.Get("Content-Type") != "application/json" || h.Get("X-Late") != "" || res.Trailer.Get("X-Sum") != "1" {
+					t.Errorf("%d bytes, %d: %v, trailers %v", size, status, h, res.Trailer)
+				}
 			}
 		}
-	})
-}
-
-// Who takes the connection has begun to answer, whatever follows.
-func TestM14_AHijackedConnectionIsCharged(t *testing.T) {
-	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
-		fund(t, l, db, 20)
-		ctx := tenancytest.Context(t, tenancy.Scope{Account: acc})
-		h := l.Middleware(db, credits.Fixed(5))(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			conn, _, err := http.NewResponseController(w).Hijack()
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nwork")
-			_ = conn.Close()
-			panic(http.ErrAbortHandler)
-		}))
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			h.ServeHTTP(w, r.WithContext(ctx))
-		}))
-		res, err := http.Get(server.URL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := io.ReadAll(res.Body)
-		if err != nil || string(body) != "work" {
-			t.Errorf("%q, %v", body, err)
-		}
-		_ = res.Body.Close()
-		server.Close() // when it has closed, the handler has returned
-		creditstest.RequireBalance(t, l, db, acc, 15)
 	})
 }
 

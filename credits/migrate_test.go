@@ -19,7 +19,7 @@ import (
 func TestM15_MigrationsGoUpDownAndUpAgainWithRows(t *testing.T) {
 	check := func(t *testing.T, db *bun.DB) {
 		l := credits.New(credits.Config{})
-		all := []string{"0001_credits", "0002_book", "0003_holds", "0004_prices", "0005_budgets"}
+		all := []string{"0001_credits", "0002_book", "0003_holds", "0004_prices", "0005_budgets", "0006_allotments"}
 		status := func(wantApplied, wantPending []string) {
 			t.Helper()
 			applied, pending, err := credits.MigrationStatus(t.Context(), db)
@@ -37,6 +37,7 @@ func TestM15_MigrationsGoUpDownAndUpAgainWithRows(t *testing.T) {
 			}
 			status(all, nil)
 			history(t, l, db, acc)
+			allot(t, l, db, credits.SetAllotment{Account: other, Name: "plan", Amount: 5})
 			if err := credits.Down(t.Context(), db, len(all)); err != nil { // takes nothing back
 				t.Fatal(err)
 			}
@@ -72,7 +73,7 @@ func TestM15_MigrationsGoUpDownAndUpAgainWithRows(t *testing.T) {
 		if err := credits.Migrate(t.Context(), db); err != nil {
 			t.Fatal(err)
 		}
-		if n := scan[int](t, db, "SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'quitrent' AND tablename LIKE 'credits%'"); n != 9 {
+		if n := scan[int](t, db, "SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'quitrent' AND tablename LIKE 'credits%'"); n != 10 {
 			t.Errorf("%d tables in the schema", n)
 		}
 	})

@@ -72,8 +72,8 @@ func (o *opening) open(ctx context.Context) error {
 }
 
 const (
-	lockLite     = `UPDATE credits_accounts SET number = number WHERE unit = ? AND account_id IN (?) RETURNING account_id, version, booked, held, debt, number, entered_at, next_at, budgets, thresholds`
-	lockPostgres = `SELECT account_id, version, booked, held, debt, number, entered_at, next_at, budgets, thresholds FROM credits_accounts WHERE unit = ? AND account_id IN (?) ORDER BY account_id FOR UPDATE`
+	lockLite     = `UPDATE credits_accounts SET number = number WHERE unit = ? AND account_id IN (?) RETURNING account_id, version, booked, held, debt, number, entered_at, next_at, renews_at, budgets, thresholds`
+	lockPostgres = `SELECT account_id, version, booked, held, debt, number, entered_at, next_at, renews_at, budgets, thresholds FROM credits_accounts WHERE unit = ? AND account_id IN (?) ORDER BY account_id FOR UPDATE`
 )
 
 // lock takes the accounts' rows. A write is what SQLite takes its lock for; on
@@ -89,12 +89,13 @@ func (o *opening) lock(ctx context.Context) error {
 	rows, err := o.db.QueryContext(ctx, query, o.ledger.cfg.Unit, bun.List(o.accounts)) // sqltext: one of three constants
 	return each(rows, err, func(scan func(...any) error) error {
 		b := &book{ledger: o.ledger, db: o.db}
-		var entered, next sql.Null[time.Time]
-		if err := scan(&b.account, &b.was.version, &b.was.booked, &b.was.held, &b.was.debt, &b.was.number, &entered, &next, &b.was.budgets, &b.was.thresholds); err != nil {
+		var entered, next, renews sql.Null[time.Time]
+		if err := scan(&b.account, &b.was.version, &b.was.booked, &b.was.held, &b.was.debt, &b.was.number, &entered, &next, &renews, &b.was.budgets, &b.was.thresholds); err != nil {
 			return err
 		}
-		b.was.enteredAt, b.was.nextAt = orZero(entered), orZero(next)
+		b.was.enteredAt, b.was.nextAt, b.was.renewsAt = orZero(entered), orZero(next), orZero(renews)
 		b.row = b.was
+		b.due(b.row.renewsAt) // a program that knows of no allotments may have left it out
 		o.books[b.account] = b
 		return nil
 	})

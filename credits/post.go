@@ -47,13 +47,17 @@ type outcome struct {
 // before gives the first outcome back, a refusal too.
 func (l *Ledger) post(ctx context.Context, db bun.IDB, r request) (outcome, error) {
 	var out outcome
+	var books []*book
 	err := tx.Join(ctx, db, func(db bun.IDB) error {
-		outs, _, err := l.posted(ctx, db, []request{r}, true)
+		outs, opened, err := l.posted(ctx, db, []request{r}, true)
 		if err == nil {
-			out = outs[0]
+			out, books = outs[0], opened
 		}
 		return err
 	})
+	if pool, ok := db.(*bun.DB); ok && err == nil {
+		l.remember(pool, books)
+	}
 	if err == nil {
 		err = out.refusal
 	}
@@ -186,6 +190,7 @@ func refusal(err error) string {
 var refusals = map[string]error{
 	"insufficient":   ErrInsufficient,
 	"not_refundable": ErrNotRefundable,
+	"nothing_left":   ErrNothingLeft,
 	"no_entry":       ErrNoEntry,
 	"overflow":       ErrOverflow,
 	"no_hold":        ErrNoHold,

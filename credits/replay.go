@@ -103,7 +103,7 @@ func lost(what, key string) error {
 func (b *book) heldBefore(ctx context.Context, k *keyRow) (Held, error) {
 	var held Held
 	if h := b.holds[k.Hold]; h != nil {
-		held = h.held()
+		held = b.held(h)
 	} else {
 		var err error
 		held, err = b.ledger.Held(ctx, b.db, b.account, k.Hold)

@@ -7,10 +7,12 @@ import (
 	"time"
 )
 
-// ripen books what has happened by itself: holds that ended, and what was left in
-// grants when they expired. Each is entered as of the moment it happened, before
-// anything that came after it; so the ledger is the same whether a sweep books it, the
-// next request or nobody for a year.
+// ripen books what has happened by itself: holds that ended, what was left in grants
+// when they expired, and allotments whose next period has begun. Each is entered as of
+// the moment it happened, before anything that came after it; so the ledger is the same
+// whether a sweep books it, the next request or nobody for a year.
+//
+// At one moment grants expire first, then allotments are granted, then holds end.
 func (b *book) ripen(ctx context.Context) error {
 	if b.row.nextAt.IsZero() || b.now.Before(b.row.nextAt) {
 		return nil
@@ -20,12 +22,29 @@ func (b *book) ripen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := b.readDue(ctx); err != nil {
+		return err
+	}
 	moments := b.moments(ended)
-	for _, h := range ended {
-		moments = b.watchBefore(h.ExpiresAt, moments)
-		b.lapse(h.ExpiresAt)
-		b.at(h.ExpiresAt)
-		if err := b.runOut(ctx, h); err != nil {
+	for {
+		rules, at := b.dueRules(now)
+		if len(ended) > 0 && (len(rules) == 0 || ended[0].ExpiresAt.Before(at)) {
+			h := ended[0]
+			ended = ended[1:]
+			moments = b.watchBefore(h.ExpiresAt, moments)
+			b.lapse(h.ExpiresAt)
+			b.at(h.ExpiresAt)
+			if err := b.runOut(ctx, h); err != nil {
+				return err
+			}
+			continue
+		}
+		if len(rules) == 0 {
+			break
+		}
+		moments = b.watchBefore(at, moments)
+		b.at(at)
+		if err := b.renew(rules); err != nil {
 			return err
 		}
 	}
@@ -74,6 +93,10 @@ func (b *book) plan(ctx context.Context) error {
 		}
 		b.expect(g)
 	}
+	if b.rulesRead {
+		b.replan()
+	}
+	b.due(b.row.renewsAt)
 	next, err := b.nextHold(ctx)
 	b.due(next)
 	return err

@@ -129,9 +129,7 @@ func (s *sheet) AppendQuery(_ schema.QueryGen, b []byte) ([]byte, error) {
 		b = append(b, "VALUES "...)
 		return append(b, s.values...), nil
 	}
-	if s.rows > 1 && !s.varied() {
-		s.columns[0].vary(s.rows)
-	}
+	s.tell()
 	b = append(b, "SELECT "...)
 	for i, c := range s.columns {
 		if i > 0 {
@@ -151,6 +149,14 @@ func (s *sheet) AppendQuery(_ schema.QueryGen, b []byte) ([]byte, error) {
 		return b, nil
 	}
 	return s.appendArrays(b), nil
+}
+
+// tell makes an array of a column where otherwise nothing would say how many rows there
+// are.
+func (s *sheet) tell() {
+	if s.rows > 1 && !s.varied() {
+		s.columns[0].vary(s.rows)
+	}
 }
 
 func (s *sheet) varied() bool {

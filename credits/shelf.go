@@ -16,7 +16,12 @@ const mostShelved = 10_000
 type shelf struct {
 	mu    sync.Mutex
 	books map[shelved]standing
+	busy  map[shelved]int // how often not to go by what is remembered
 }
+
+// standBack is how often an account is read under its lock after somebody else was found
+// to work on it too: to remember what the other one changes costs an attempt each time.
+const standBack = 16
 
 type shelved struct {
 	db      *sql.DB
@@ -67,6 +72,12 @@ func (s *shelf) put(at shelved, now standing) {
 func (s *shelf) get(at shelved) (standing, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.busy[at] > 0 {
+		if s.busy[at]--; s.busy[at] == 0 {
+			delete(s.busy, at)
+		}
+		return standing{}, false
+	}
 	known, ok := s.books[at]
 	return known, ok
 }
@@ -76,6 +87,10 @@ func (s *shelf) drop(at shelved) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.books, at)
+	if s.busy == nil || len(s.busy) >= mostShelved {
+		s.busy = map[shelved]int{}
+	}
+	s.busy[at] = standBack
 }
 
 // open is the account's book to go on with.

@@ -64,7 +64,7 @@ func (l *Ledger) swift(ctx context.Context, db *bun.DB, requests []request) (out
 	if len(ready) == 0 {
 		return outs, done, nil
 	}
-	written, err := gather(db, ready).swift(ctx, db)
+	written, err := gather(db, ready).swift(ctx, db, &l.prepared)
 	if err != nil {
 		for _, b := range ready {
 			l.shelf.drop(shelved{db.DB, b.account})
@@ -102,6 +102,16 @@ func (b *book) plain() bool {
 	return len(b.splits) == 0 && b.changed()
 }
 
+// remember keeps how books were left by a commit.
+func (l *Ledger) remember(db *bun.DB, books []*book) {
+	if !isPostgres(db) {
+		return
+	}
+	for _, b := range books {
+		l.shelf.put(shelved{db.DB, b.account}, b.standing())
+	}
+}
+
 // foresee looks the requests' keys up, if some have been repeated lately.
 func (l *Ledger) foresee(ctx context.Context, db *bun.DB, requests []request, books map[tenancy.AccountID]*book) error {
 	if l.looking.Load() <= 0 {
@@ -131,41 +141,35 @@ func (l *Ledger) foresee(ctx context.Context, db *bun.DB, requests []request, bo
 // swiftly is the statement. Rows are locked in no order, which is safe because it waits
 // for none; an account that has changed or is locked is not among ok, and nothing of it
 // is written. What is read of keys may be older than the lock, but then the version is
-// another one.
+// another one. IS TRUE keeps IN from becoming a join, which PostgreSQL, expecting one row,
+// would make one of each with each.
 const swiftly = `WITH a (account_id, unit, version, replays, booked, held, debt, number, entered_at, next_at) AS (?),
 	d (account_id, grant_id, moved, held) AS (?),
 	e (account_id, unit, number, kind, amount, balance, spendable, refund_of, key,
 		operation, note, actor_kind, actor_id, at, basis, hold_id, grant_id, hash, on_behalf_kind, on_behalf_id) AS (?),
 	used AS (SELECT e.account_id FROM e CROSS JOIN LATERAL (SELECT 1 FROM credits_keys AS k
 		WHERE k.account_id = e.account_id AND k.key = e.key LIMIT 1) AS k WHERE e.key <> ''),
-	free AS (SELECT c.account_id FROM a JOIN credits_accounts AS c ON c.account_id = a.account_id AND c.unit = a.unit AND c.version = a.version
+	free AS (SELECT a.* FROM a JOIN credits_accounts AS c ON c.account_id = a.account_id AND c.unit = a.unit AND c.version = a.version
 		WHERE c.account_id NOT IN (SELECT used.account_id FROM used) FOR UPDATE OF c SKIP LOCKED),
-	ok AS (UPDATE credits_accounts SET version = credits_accounts.version + 1, replays = credits_accounts.replays + a.replays,
-		booked = credits_accounts.booked + a.booked, held = credits_accounts.held + a.held, debt = credits_accounts.debt + a.debt,
-		number = credits_accounts.number + a.number, entered_at = a.entered_at, next_at = a.next_at
-		FROM a JOIN free ON free.account_id = a.account_id
-		WHERE credits_accounts.account_id = a.account_id AND credits_accounts.unit = a.unit AND credits_accounts.version = a.version
+	ok AS (UPDATE credits_accounts SET version = credits_accounts.version + 1, replays = credits_accounts.replays + f.replays,
+		booked = credits_accounts.booked + f.booked, held = credits_accounts.held + f.held, debt = credits_accounts.debt + f.debt,
+		number = credits_accounts.number + f.number, entered_at = f.entered_at, next_at = f.next_at
+		FROM free AS f
+		WHERE credits_accounts.account_id = f.account_id AND credits_accounts.unit = f.unit AND credits_accounts.version = f.version
 		RETURNING credits_accounts.account_id),
 	entries AS (INSERT INTO credits_entries (account_id, unit, number, kind, amount, balance, spendable, refund_of, key,
 		operation, note, actor_kind, actor_id, at, basis, hold_id, grant_id, hash, on_behalf_kind, on_behalf_id)
-		SELECT e.* FROM e JOIN ok ON ok.account_id = e.account_id),
+		SELECT e.* FROM e WHERE (e.account_id IN (SELECT ok.account_id FROM ok)) IS TRUE),
 	grants AS (UPDATE credits_grants SET remaining = credits_grants.remaining + d.moved, held = credits_grants.held + d.held
-		FROM d JOIN ok ON ok.account_id = d.account_id
-		WHERE credits_grants.account_id = d.account_id AND credits_grants.grant_id = d.grant_id)
+		FROM d WHERE credits_grants.account_id = d.account_id AND credits_grants.grant_id = d.grant_id
+		AND (d.account_id IN (SELECT ok.account_id FROM ok)) IS TRUE)
 	SELECT account_id FROM ok`
 
 // swift writes what it can of a writing and returns of which accounts.
-func (w writing) swift(ctx context.Context, db *bun.DB) (map[tenancy.AccountID]bool, error) {
+func (w writing) swift(ctx context.Context, db *bun.DB, prepared *prepared) (map[tenancy.AccountID]bool, error) {
 	// It is short and waits for nothing: nobody's context cuts it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), swiftWithin)
 	defer cancel()
-	written := map[tenancy.AccountID]bool{}
-	rows, err := db.QueryContext(ctx, swiftly, w.accounts, w.grants, w.entries)
-	err = each(rows, err, func(scan func(...any) error) error {
-		var account tenancy.AccountID
-		err := scan(&account)
-		written[account] = true
-		return err
-	})
+	written, err := w.run(ctx, db, prepared)
 	return written, tx.Single(err)
 }

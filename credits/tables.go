@@ -10,7 +10,7 @@ import (
 )
 
 // Tables are this package's, for owned.Config.Tables: exported with the account, and
-// kept when it is erased. They hold ids and amounts; whoever writes a name into a
+// kept when it is erased, but for its allotments. They hold ids and amounts; whoever writes a name into a
 // note or a key has it in a ledger that nobody changes. Of package prices they are the
 // account's own prices; the general ones belong to no account.
 func Tables() []owned.Table {
@@ -28,7 +28,8 @@ func Tables() []owned.Table {
 	for i := range tables {
 		tables[i].SelfGuarded, tables[i].Keep = true, true
 	}
-	return tables
+	// Not kept: nothing is granted to an account that is erased.
+	return append(tables, owned.Table{Model: (*allotmentRow)(nil), SelfGuarded: true})
 }
 
 type accountTable struct {

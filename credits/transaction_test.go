@@ -124,6 +124,8 @@ func TestLocks_AreTakenInOneOrder(t *testing.T) {
 			{"hold", func() { held = hold(t, l, db, credits.Hold{Account: acc, Amount: 2}) }},
 			{"settle", func() { settle(t, l, db, credits.Settle{Account: acc, Hold: held.ID, Amount: 1, More: true, Key: "s"}) }},
 			{"extend", func() { _, _ = l.Extend(t.Context(), db, credits.Extend{Account: acc, Hold: held.ID, For: time.Hour}) }},
+			{"set an allotment", func() { allot(t, l, db, credits.SetAllotment{Account: acc, Name: "plan", Amount: 1}) }},
+			{"end an allotment", func() { endAllotment(t, l, db, "plan") }},
 			{"release", func() { _, _ = l.Release(t.Context(), db, credits.Release{Account: acc, Hold: held.ID}) }},
 		} {
 			got = ""

@@ -32,7 +32,8 @@ func (f Finding) String() string { return fmt.Sprintf("%s: %s: %s", f.Account, f
 // account's balance is the sum of its entries, and of what remains in its grants
 // less its debt; what is held is left of holds and held of grants; every key's entry exists,
 // and every entry's key is remembered; a budget counts what its subject spent in its
-// period, less what was given back, and what its holds hold.
+// period, less what was given back, and what its holds hold; the account
+// knows when its next allotment is due.
 func (l *Ledger) Verify(ctx context.Context, db bun.IDB, account tenancy.AccountID) ([]Finding, error) {
 	if account != "" {
 		if err := checkAccount(account); err != nil {
@@ -75,7 +76,7 @@ func (l *Ledger) verifyAccount(ctx context.Context, db bun.IDB, account tenancy.
 		if err != nil {
 			return err
 		}
-		for _, check := range []func(context.Context, bun.IDB) error{v.entries, v.grants, v.sums, v.refunds, v.keys, v.budgets} {
+		for _, check := range []func(context.Context, bun.IDB) error{v.entries, v.grants, v.sums, v.refunds, v.keys, v.budgets, v.allotments} {
 			if err := check(ctx, db); err != nil {
 				return err
 			}
@@ -270,6 +271,20 @@ func (v *verification) keys(ctx context.Context, db bun.IDB) error {
 		ORDER BY e.number`, outcomeEntry, v.account, v.unit).Scan(ctx, &forgotten)
 	for _, n := range forgotten {
 		v.finding("every entry's key is remembered", "entry %d", n)
+	}
+	return err
+}
+
+// allotments finds those that no request would find to be due.
+func (v *verification) allotments(ctx context.Context, db bun.IDB) error {
+	var late []string
+	err := db.NewRaw(`SELECT r.name FROM credits_allotments AS r
+		JOIN credits_accounts AS a ON a.account_id = r.account_id AND a.unit = r.unit
+		WHERE r.account_id = ? AND r.unit = ? AND r.next_at IS NOT NULL
+		AND (a.renews_at IS NULL OR a.renews_at > r.next_at OR a.next_at IS NULL OR a.next_at > r.next_at)
+		ORDER BY r.name`, v.account, v.unit).Scan(ctx, &late)
+	for _, name := range late {
+		v.finding("the account knows when its next allotment is due", "%q is due before", name)
 	}
 	return err
 }

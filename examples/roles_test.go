@@ -87,6 +87,7 @@ func serve(t *testing.T, db *bun.DB, who string) {
 	ledger := credits.New(credits.Config{})
 	accounts := tenancy.New(tenancy.Config{
 		OnRegister: []tenancy.Hook{ledger.OnRegister},
+		OnChange:   []tenancy.ChangeHook{billing.Allotments(ledger)},
 		Deliver:    func(context.Context, tenancy.Event) error { return nil },
 	})
 	keys, err := authn.New(accounts, authn.Config{Peppers: []authn.Pepper{{ID: "1", Secret: make([]byte, 32)}}})

@@ -22,6 +22,10 @@ type Loader func(ctx context.Context, db bun.IDB, id AccountID) (State, Plan, er
 // Hook adds something to a registration, in its transaction, which may be run again.
 type Hook = func(ctx context.Context, db bun.IDB, r Registered) error
 
+// ChangeHook adds something to a change of an account, in its transaction, which may be
+// run again.
+type ChangeHook = func(ctx context.Context, db bun.IDB, c Changed) error
+
 // Config is the policy of Accounts. The zero value works.
 type Config struct {
 	// TrialPlan is the slug of the plan that registration assigns.
@@ -43,6 +47,12 @@ type Config struct {
 	// the trial's credits here. An error undoes the registration. A transaction may
 	// be run again, so a hook must be safe to run twice.
 	OnRegister []Hook
+
+	// OnChange runs in the transaction of every registration, after OnRegister, and of
+	// every change of an account's status, plan or ends, in order, after all else is
+	// written: billing.Allotments grants plans' credits by it. An error undoes the change,
+	// a suspension too. A hook must be safe to run twice.
+	OnChange []ChangeHook
 
 	// Loader replaces the tables of this package for a host that keeps accounts in
 	// its own. Then only Enter, Load, Middleware, Refuse, System and Run are of use,

@@ -3,6 +3,7 @@ package tenancy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -40,7 +41,8 @@ type Change struct {
 //
 // It returns ErrNoAccount, ErrNoPlan (also for a plan that is inactive),
 // ErrTransition for a move that CanMove refuses, ErrForbidden for one who may not
-// close, and ErrInvalid when the actor is missing or a trial would have no end.
+// close, and ErrInvalid when the actor is missing or a trial would have no end. After
+// the error of a hook of Config.OnChange, whatever error it is, roll back.
 func (a *Accounts) Change(ctx context.Context, db bun.IDB, c Change) (Account, error) {
 	return a.step(ctx, db, c.Account, c)
 }
@@ -86,6 +88,32 @@ func (r Resume) line() Audit {
 	return Audit{Account: r.Account, Actor: r.Actor, Action: "tenancy.resume", Reason: r.Reason}
 }
 
+// Changed is what became of an account, for Config.OnChange.
+type Changed struct {
+	// From is the account as it was; the zero Account where it was just registered.
+	From Account
+	To   Account
+	// Plan is the one of To; zero where there is none of that slug any more.
+	Plan Plan
+}
+
+// changed runs the hooks of Config.OnChange.
+func (a *Accounts) changed(ctx context.Context, db bun.IDB, from, to Account) error {
+	if len(a.cfg.OnChange) == 0 {
+		return nil
+	}
+	plan, err := a.Plan(ctx, db, to.Plan)
+	if err != nil && !errors.Is(err, ErrNoPlan) {
+		return err
+	}
+	for _, hook := range a.cfg.OnChange {
+		if err := hook(ctx, db, Changed{From: from, To: to, Plan: plan}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // step takes an account one step on, under its lock.
 func (a *Accounts) step(ctx context.Context, db bun.IDB, id AccountID, s step) (Account, error) {
 	line := s.line()
@@ -124,7 +152,10 @@ func (a *Accounts) step(ctx context.Context, db bun.IDB, id AccountID, s step) (
 		if line.Data, err = json.Marshal(fact); err != nil {
 			return err
 		}
-		return Note(ctx, db, line, fact)
+		if err := Note(ctx, db, line, fact); err != nil {
+			return err
+		}
+		return a.changed(ctx, db, old, out)
 	})
 	if err != nil {
 		return Account{}, err

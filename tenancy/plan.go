@@ -64,8 +64,8 @@ func (p Plan) Price(currency, interval string) (Price, bool) {
 	return Price{}, false
 }
 
-// free reports that the plan has a price and none is above zero.
-func (p Plan) free() bool {
+// Free reports that the plan has a price and none is above zero.
+func (p Plan) Free() bool {
 	for _, pr := range p.Prices {
 		if pr.Amount > 0 {
 			return false

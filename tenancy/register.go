@@ -94,7 +94,7 @@ func (a *Accounts) register(ctx context.Context, db bun.IDB, r Register, emailKe
 	switch {
 	case plan.TrialDays > 0:
 		row.Status, row.TrialEndsAt = StatusTrial, now.AddDate(0, 0, plan.TrialDays)
-	case plan.free():
+	case plan.Free():
 		row.Status = StatusActive
 	default:
 		row.Status = StatusPendingPayment
@@ -120,9 +120,13 @@ func (a *Accounts) register(ctx context.Context, db bun.IDB, r Register, emailKe
 	if err != nil {
 		return Registered{}, err
 	}
-	return out, Publish(ctx, db, row.ID, now, AccountRegistered{
+	err = Publish(ctx, db, row.ID, now, AccountRegistered{
 		User: user.ID, Plan: plan.Slug, Status: row.Status, TrialEndsAt: row.TrialEndsAt,
 	})
+	if err != nil {
+		return Registered{}, err
+	}
+	return out, a.changed(ctx, db, Account{}, out.Account)
 }
 
 // registrationPlan finds the plan to sign up for. That the trial plan is missing

@@ -89,6 +89,7 @@ func serve(ctx context.Context, db *bun.DB, addr, file string, ahead time.Durati
 	})
 	accounts := tenancy.New(tenancy.Config{
 		Now: now, Deliver: logEvent, OnRegister: []tenancy.Hook{ledger.OnRegister},
+		OnChange:        []tenancy.ChangeHook{billing.Allotments(ledger)},
 		RevocationBound: 10 * time.Second, // no other process: this one learns of its own changes at once
 	})
 	keys, err := authn.New(accounts, authn.Config{Now: now, Peppers: []authn.Pepper{pepper}})

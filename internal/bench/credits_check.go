@@ -68,11 +68,13 @@ func (k *books) checkAccounts(ctx context.Context) error {
 	err := k.db.NewRaw(`SELECT COUNT(*) FROM credits_accounts AS a
 		LEFT JOIN (SELECT account_id, COUNT(*) AS n, SUM(amount) AS total, MAX(number) AS last FROM credits_entries GROUP BY account_id) AS e
 			ON e.account_id = a.account_id
-		LEFT JOIN (SELECT account_id, COUNT(DISTINCT number) AS n, SUM(amount) AS total FROM credits_splits GROUP BY account_id) AS s
+		LEFT JOIN (SELECT account_id, COUNT(DISTINCT number) AS n, SUM(amount) AS total FROM (
+				SELECT account_id, number, amount FROM credits_splits
+				UNION ALL SELECT account_id, number, amount FROM credits_entries WHERE grant_id <> '') AS p GROUP BY account_id) AS s
 			ON s.account_id = a.account_id
 		LEFT JOIN (SELECT account_id, SUM(remaining) AS total FROM credits_grants GROUP BY account_id) AS g
 			ON g.account_id = a.account_id
-		LEFT JOIN (SELECT account_id, COUNT(*) AS n FROM credits_keys GROUP BY account_id) AS q
+		LEFT JOIN (SELECT account_id, COUNT(*) AS n FROM credits_entries WHERE key <> '' AND hash <> '' GROUP BY account_id) AS q
 			ON q.account_id = a.account_id
 		WHERE NOT COALESCE(e.n = a.number AND e.last = a.number AND s.n = a.number AND q.n = a.number
 			AND e.total = a.booked AND s.total = a.booked AND g.total = a.booked, FALSE)`).Scan(ctx, &wrong)

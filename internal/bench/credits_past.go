@@ -34,35 +34,24 @@ func (k *books) past(ctx context.Context, account, n int) error {
 	}
 	for _, q := range []string{
 		`UPDATE credits_grants SET amount = ?1 WHERE account_id = ?0`,
-		`UPDATE credits_splits SET amount = ?1 WHERE account_id = ?0 AND number = 1`,
 		`UPDATE credits_entries SET amount = ?1, balance = ?1, spendable = ?1 WHERE account_id = ?0 AND number = 1`,
 		`UPDATE credits_entries SET balance = ?1 - 1, spendable = ?1 - 1 WHERE account_id = ?0 AND number = 2`,
-		`UPDATE credits_accounts SET number = ?1 + 1 WHERE account_id = ?0`,
+		`UPDATE credits_accounts SET number = ?1 + 1, version = version + 1 WHERE account_id = ?0`,
 	} {
 		if _, err := k.db.NewRaw(q, at, n).Exec(ctx); err != nil { // sqltext: one of those above
 			return err
 		}
 	}
 	// The entry of number g is deduction g-1 of n.
-	return atOnce(
-		func() error {
-			return k.copyRows(ctx, "credits_entries", "t.number = 2", at, 3, n+1, map[string]string{
-				"number": "g", "key": pastKey, "balance": "t.balance + 2 - g", "spendable": "t.spendable + 2 - g",
-			})
-		},
-		func() error {
-			return k.copyRows(ctx, "credits_splits", "t.number = 2", at, 3, n+1, map[string]string{"number": "g"})
-		},
-		func() error {
-			return k.copyRows(ctx, "credits_keys", "t.number = 2", at, 3, n+1, map[string]string{"number": "g", "key": pastKey})
-		},
-	)
+	return k.copyRows(ctx, "credits_entries", "t.number = 2", at, 3, n+1, map[string]string{
+		"number": "g", "key": pastKey, "balance": "t.balance + 2 - g", "spendable": "t.spendable + 2 - g",
+	})
 }
 
 // copies gives the accounts from first to last all that account has.
 func (k *books) copies(ctx context.Context, account, first, last int) error {
 	var copy []func() error
-	for _, t := range []string{"credits_accounts", "credits_grants", "credits_entries", "credits_splits", "credits_keys"} {
+	for _, t := range []string{"credits_accounts", "credits_grants", "credits_entries"} {
 		copy = append(copy, func() error {
 			return k.copyRows(ctx, t, "TRUE", accountID(account), first, last, map[string]string{
 				"account_id": `'acc_06h1qz7k3m9v8x2c4b5n' || substr(CAST(1000000 + g AS TEXT), 2)`,

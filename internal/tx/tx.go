@@ -59,7 +59,7 @@ func Single(err error) error {
 	if err == nil {
 		return nil
 	}
-	switch s := state(err); {
+	switch s := State(err); {
 	case len(s) != 5, s == "40003", s[:2] == "08", s[:2] == "57" && s != "57014": // 57014: it was cancelled
 		return fmt.Errorf("%w (%w)", ErrOutcomeUnknown, err)
 	}
@@ -120,7 +120,7 @@ func conflict(err error) bool {
 	if errors.Is(err, ErrOutcomeUnknown) {
 		return false
 	}
-	switch state(err) {
+	switch State(err) {
 	case "40001", "40P01":
 		return true
 	}
@@ -134,7 +134,7 @@ func definite(err error) bool {
 	if c := liteCode(err); c == sqliteBusy || c == sqliteConstraint {
 		return true
 	}
-	s := state(err)
+	s := State(err)
 	if len(s) != 5 || s == "40003" {
 		return false
 	}
@@ -154,15 +154,15 @@ func liteCode(err error) int {
 		Code() int
 		Error() string
 	}
-	if !errors.As(err, &lite) || state(err) != "" {
+	if !errors.As(err, &lite) || State(err) != "" {
 		return 0
 	}
 	return lite.Code() & 0xff
 }
 
-// state is the SQLSTATE that the driver's error carries, if it does. pgx's has
+// State is the SQLSTATE that the driver's error carries, if it does. pgx's has
 // this method.
-func state(err error) string {
+func State(err error) string {
 	var s interface{ SQLState() string }
 	if errors.As(err, &s) {
 		return s.SQLState()

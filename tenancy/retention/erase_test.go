@@ -99,6 +99,9 @@ func (w *world) fill(t *testing.T, account tenancy.AccountID, owner tenancy.User
 	}
 	exec(t, db, `INSERT INTO credits_splits (account_id, unit, number, position, grant_id, amount)
 		SELECT account_id, unit, number, 2, grant_id, amount FROM credits_entries WHERE account_id = ?`, account)
+	if _, err := ledger.SetAllotment(t.Context(), db, credits.SetAllotment{Account: account, Name: "plan", Amount: 1, Anchor: w.clock.Now().AddDate(9, 0, 0)}); err != nil {
+		t.Fatal(err)
+	}
 	keys, err := authn.New(w.accounts, authn.Config{Now: w.clock.Now, Peppers: []authn.Pepper{{ID: "p", Secret: []byte(strings.Repeat("p", 32))}}})
 	if err != nil {
 		t.Fatal(err)
@@ -236,7 +239,7 @@ func TestM13_ErasureLeavesNothingPersonalAnywhere(t *testing.T) {
 			{Table: "sites", Deleted: 2}, {Table: "sectors", Deleted: 2}, {Table: "receipts", Kept: 3, Blanked: 2},
 			{Table: "profiles", Deleted: 1}, {Table: "authn_passwords", Deleted: 1}, {Table: "authn_email_tokens", Deleted: 1}, {Table: "authn_key_ids", Deleted: 1}, {Table: "authn_imported_keys", Deleted: 1},
 			{Table: "tenancy_users", Kept: 1, Blanked: 1}, {Table: "tenancy_accounts", Kept: 1, Blanked: 1}, {Table: "tenancy_members", Deleted: 1},
-			{Table: "billing_transfers", Kept: 1, Blanked: 1}, {Table: "credits_entries", Kept: 1}, {Table: "tenancy_legal_holds", Deleted: 1},
+			{Table: "billing_transfers", Kept: 1, Blanked: 1}, {Table: "credits_entries", Kept: 1}, {Table: "credits_allotments", Deleted: 1}, {Table: "tenancy_legal_holds", Deleted: 1},
 		} {
 			diff(t, r.Table, r, got[r.Table])
 		}

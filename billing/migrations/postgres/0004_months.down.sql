@@ -1,0 +1,1 @@
+ALTER TABLE billing_transfers DROP COLUMN monthly;

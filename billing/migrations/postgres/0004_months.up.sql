@@ -1,0 +1,1 @@
+ALTER TABLE billing_transfers ADD COLUMN monthly BIGINT NOT NULL DEFAULT 0;

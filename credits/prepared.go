@@ -1,0 +1,211 @@
+package credits
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"hash/crc32"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/schema"
+
+	"github.com/quitrent/quitrent/internal/tx"
+	"github.com/quitrent/quitrent/tenancy"
+)
+
+// prepared has PostgreSQL keep the statements of swift deductions, so that it parses and
+// plans them once: one for those that come alone, one for any number. They are kept by
+// PREPARE and not by the driver: a session that has none yet, in whatever pool or behind
+// whatever pooler, says so, and gets them then.
+type prepared struct {
+	mu   sync.Mutex
+	lost map[*sql.DB]bool // it cannot be had there
+}
+
+// usable reports that there can be prepared statements on db.
+func (p *prepared) usable(db *sql.DB) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.lost[db]
+}
+
+func (p *prepared) unusable(db *sql.DB) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lost == nil {
+		p.lost = map[*sql.DB]bool{}
+	}
+	p.lost[db] = true
+}
+
+// What PostgreSQL says of a prepared statement.
+const (
+	notPrepared     = "26000"
+	alreadyPrepared = "42P05"
+)
+
+// run runs swiftly and returns the accounts that it wrote.
+func (w writing) run(ctx context.Context, db *bun.DB, p *prepared) (map[tenancy.AccountID]bool, error) {
+	sheets := []*sheet{w.accounts, w.grants, w.entries}
+	if !p.usable(db.DB) {
+		rows, err := db.QueryContext(ctx, swiftly, w.accounts, w.grants, w.entries) // sqltext: constant
+		return accountsOf(rows, err)
+	}
+	s := &executed{sheets: sheets, one: true}
+	for _, sheet := range sheets {
+		s.one = s.one && sheet.rows == 1
+	}
+	rows, err := db.QueryContext(ctx, "EXECUTE ?", s)
+	written, err := accountsOf(rows, err)
+	if tx.State(err) != notPrepared {
+		return written, err
+	}
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }()
+	_, err = conn.ExecContext(ctx, "PREPARE "+s.name()+" AS "+s.text()) // sqltext: swiftly, with numbered parameters
+	if err != nil && tx.State(err) != alreadyPrepared {
+		p.unusable(db.DB)
+		return nil, err
+	}
+	rows, err = conn.QueryContext(ctx, "EXECUTE ?", s)
+	return accountsOf(rows, err)
+}
+
+func accountsOf(rows *sql.Rows, err error) (map[tenancy.AccountID]bool, error) {
+	found := map[tenancy.AccountID]bool{}
+	err = each(rows, err, func(scan func(...any) error) error {
+		var account tenancy.AccountID
+		err := scan(&account)
+		found[account] = true
+		return err
+	})
+	return found, err
+}
+
+// executed is swiftly on sheets, as a prepared statement: its name, and their values or
+// arrays.
+type executed struct {
+	sheets []*sheet
+	one    bool // row in each
+}
+
+func (e *executed) name() string {
+	name, _ := e.shape()
+	return name
+}
+
+func (e *executed) text() string {
+	_, text := e.shape()
+	return text
+}
+
+// shape is the same whatever the values, so it is made once.
+func (e *executed) shape() (name, text string) {
+	if e.one {
+		return shapeOne(e)
+	}
+	return shapeMany(e)
+}
+
+var shapeOne, shapeMany = shapeOf(true), shapeOf(false)
+
+func shapeOf(one bool) func(*executed) (name, text string) {
+	var once sync.Once
+	var name, text string
+	return func(e *executed) (string, string) {
+		once.Do(func() {
+			text = numbered(swiftly, e.sheets, one)
+			// Another program on the same session may have another text of it.
+			name = fmt.Sprintf("quitrent_deduct_%08x", crc32.ChecksumIEEE([]byte(text)))
+		})
+		return name, text
+	}
+}
+
+// AppendQuery implements schema.QueryAppender.
+func (e *executed) AppendQuery(_ schema.QueryGen, b []byte) ([]byte, error) {
+	b = append(append(b, e.name()...), '(')
+	for i, s := range e.sheets {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = s.appendArguments(b, e.one)
+	}
+	return append(b, ')'), nil
+}
+
+// numbered has numbered parameters for the sheets: values of one row, or arrays of as
+// many as there are.
+func numbered(query string, sheets []*sheet, one bool) string {
+	var b strings.Builder
+	n := 0
+	for i, text := range strings.Split(query, "?") {
+		b.WriteString(text)
+		switch {
+		case i == len(sheets):
+		case one:
+			b.WriteString(sheets[i].row(n))
+		default:
+			b.WriteString(sheets[i].table(n))
+		}
+		if i < len(sheets) {
+			n += len(sheets[i].columns)
+		}
+	}
+	return b.String()
+}
+
+// row is a row of parameters that come after n others.
+func (s *sheet) row(n int) string {
+	values := make([]string, len(s.columns))
+	for i, c := range s.columns {
+		values[i] = "$" + strconv.Itoa(n+i+1) + "::" + c.kind
+	}
+	return "SELECT " + strings.Join(values, ", ")
+}
+
+// table is the rows of arrays that come after n others. An array of one is of a column
+// that has the same in all rows.
+func (s *sheet) table(n int) string {
+	var values, arrays, names []string
+	for i, c := range s.columns {
+		array, name := "$"+strconv.Itoa(n+i+1)+"::"+c.kind+"[]", "c"+strconv.Itoa(i)
+		values = append(values, "CASE WHEN cardinality("+array+") = 1 THEN ("+array+")[1] ELSE u."+name+" END AS "+name)
+		arrays, names = append(arrays, array), append(names, name)
+	}
+	table := "SELECT " + strings.Join(values, ", ") + " FROM unnest(" + strings.Join(arrays, ", ") + ") AS u (" + strings.Join(names, ", ") + ")"
+	if s.found {
+		table = "SELECT * FROM (" + table + ") AS t WHERE t.c0 = t.c0 || ''" // see appendArrays
+	}
+	return table
+}
+
+// appendArguments appends the values of a sheet of one row, or its columns as arrays.
+func (s *sheet) appendArguments(b []byte, one bool) []byte {
+	s.tell()
+	for i, c := range s.columns {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if one {
+			b = appendLiteral(b, c.raw, c.null, false)
+			continue
+		}
+		b = append(b, "'{"...)
+		switch {
+		case s.rows == 0:
+		case c.varied:
+			b = append(b, c.array[:len(c.array)-1]...)
+		default:
+			b = appendElement(b, c.raw, c.null)
+		}
+		b = append(b, "}'"...)
+	}
+	return b
+}
