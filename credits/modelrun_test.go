@@ -70,6 +70,9 @@ func both(t *rapid.T, m *model, l *credits.Ledger, db bun.IDB) {
 	o := drawOperation(t, m)
 	got := o.ask(context.Background(), l, db)
 	want := m.do(o, got)
+	if want.Hold.Replayed { // it is not stored
+		want.Hold.Spendable, got.Hold.Spendable = 0, 0
+	}
 	if d := gocmp.Diff(want, got); d != "" {
 		t.Fatalf("%s: %s", o, d)
 	}

@@ -26,7 +26,8 @@ func remembering(t *testing.T, db *bun.DB, clock *tenancytest.Clock) *credits.Le
 	return l
 }
 
-// The tests below would prove nothing if what is remembered were not used.
+// The tests below would prove nothing if what is remembered were not used. It is one
+// statement, prepared or not.
 func TestSwift_DeductsFromARememberedAccountInOneStatement(t *testing.T) {
 	db := dbtest.Postgres(t, credits.Migrate)
 	l := remembering(t, db, tenancytest.NewClock(start))
@@ -35,8 +36,10 @@ func TestSwift_DeductsFromARememberedAccountInOneStatement(t *testing.T) {
 	for range 3 {
 		deduct(t, l, hooked, credits.Deduct{Account: acc, Amount: 2, Key: "k" + strings.Repeat("+", len(queries))})
 	}
-	if len(queries) != 3 || !strings.HasPrefix(queries[0], "WITH a (") {
-		t.Errorf("%q", queries)
+	for _, q := range queries {
+		if len(queries) != 3 || !strings.HasPrefix(q, "WITH a (") && !strings.HasPrefix(q, "EXECUTE quitrent_deduct") {
+			t.Errorf("%q", queries)
+		}
 	}
 	creditstest.RequireBalance(t, l, db, acc, 13)
 	creditstest.RequireSound(t, l, db, acc)

@@ -93,6 +93,9 @@ func inAll(t *rapid.T, m *model, runs []*run, db *bun.DB) {
 		if id := got.Hold.ID; r.ours[id] == "" {
 			r.holds[want.Hold.ID], r.ours[id] = id, want.Hold.ID
 		}
+		if want.Hold.Replayed { // it is not stored
+			want.Hold.Spendable, got.Hold.Spendable = 0, 0
+		}
 		if d := gocmp.Diff(want, r.translated(got)); d != "" {
 			t.Fatalf("%s: %s: %s", r.unit, o, d)
 		}

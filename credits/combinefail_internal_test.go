@@ -1,0 +1,182 @@
+package credits
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/internal/dbtest"
+	"github.com/quitrent/quitrent/tenancy"
+)
+
+// deduction is a caller of a batch as ask makes it.
+func deduction(l *Ledger, db *bun.DB, account tenancy.AccountID, n int64, key string) *caller {
+	d := Deduct{Account: account, Amount: n, Key: key}
+	return &caller{db: db, at: lane{db: db.DB}, done: make(chan struct{}), request: request{
+		account: account, key: key, takes: n, light: true, hash: l.digest([]any{KindDeduct, n, ""}),
+		do: func(ctx context.Context, b *book) (outcome, error) { return b.deduct(ctx, d) },
+	}}
+}
+
+// outcomesOf serves callers as one batch and says what came of each.
+func outcomesOf(l *Ledger, callers ...*caller) []string {
+	l.serve(callers)
+	return saidTo(callers)
+}
+
+// answersTo is outcomesOf, and waits for those that go on in a lane of their own.
+func answersTo(l *Ledger, callers ...*caller) []string {
+	l.serve(callers)
+	l.combiner.hand(l, callers)
+	for _, m := range callers {
+		<-m.done
+	}
+	return saidTo(callers)
+}
+
+func saidTo(callers []*caller) (out []string) {
+	for _, m := range callers {
+		switch {
+		case errors.Is(m.err, ErrOutcomeUnknown):
+			out = append(out, "unknown")
+		case m.err != nil:
+			out = append(out, "error")
+		case errors.Is(m.out.refusal, errLocked):
+			out = append(out, "locked")
+		case m.out.refusal != nil:
+			out = append(out, "refused")
+		default:
+			out = append(out, fmt.Sprint(m.out.entry.Number, " leaves ", m.out.entry.Balance))
+		}
+	}
+	return out
+}
+
+// ways are a batch by locks, and one by what is remembered.
+func ways(t *testing.T, fn func(t *testing.T, db *bun.DB, l *Ledger, first int64)) {
+	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
+		fn(t, db, funded(t, db, Config{}, accA, accB, accC), 2)
+	}, Migrate)
+	t.Run("remembered", func(t *testing.T) {
+		db := dbtest.Postgres(t, Migrate)
+		l := funded(t, db, Config{}, accA, accB, accC)
+		for _, a := range []tenancy.AccountID{accA, accB, accC} {
+			if _, err := l.Deduct(t.Context(), db, Deduct{Account: a, Amount: 1}); err != nil {
+				t.Fatal(err)
+			}
+			if _, known := l.shelf.get(shelved{db.DB, a}); !known {
+				t.Fatal("nothing is remembered")
+			}
+		}
+		fn(t, db, l, 3)
+	})
+}
+
+func TestCombine_AnAccountThatFailsHarmsNobodyElse(t *testing.T) {
+	ways(t, func(t *testing.T, db *bun.DB, l *Ledger, first int64) {
+		if _, err := db.ExecContext(t.Context(), "UPDATE credits_accounts SET booked = 0 WHERE account_id = ?", accB); err != nil {
+			t.Fatal(err)
+		}
+		left := 12 - first
+		got := outcomesOf(l, deduction(l, db, accA, 1, "a"), deduction(l, db, accB, 1, "b"), deduction(l, db, accC, 99, "c"),
+			deduction(l, db, accA, 1, ""), deduction(l, db, accB, 1, ""))
+		want := []string{fmt.Sprint(first, " leaves ", left-1), "error", "refused", fmt.Sprint(first+1, " leaves ", left-2), "error"}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Error(d)
+		}
+		if n := spendableOf(t, l, db, accA); n != left-2 {
+			t.Errorf("%d are left", n)
+		}
+	})
+}
+
+// The server dies in the middle of the COMMIT in which one of the keys is written.
+func TestCombine_ACommitOfUnknownOutcomeIsASuccessToNobody(t *testing.T) {
+	for name, remembered := range map[string]bool{"locked": false, "remembered": true} {
+		t.Run(name, func(t *testing.T) {
+			db := dbtest.Postgres(t, Migrate)
+			l := funded(t, db, Config{}, accA, accB, accC)
+			number := int64(2)
+			if remembered {
+				number++
+				for _, a := range []tenancy.AccountID{accA, accB, accC} {
+					if _, err := l.Deduct(t.Context(), db, Deduct{Account: a, Amount: 1}); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			for _, q := range []string{
+				`CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$`,
+				`CREATE CONSTRAINT TRIGGER die AFTER INSERT ON credits_entries DEFERRABLE INITIALLY DEFERRED
+					FOR EACH ROW WHEN (NEW.key = 'die') EXECUTE FUNCTION die()`,
+			} {
+				if _, err := db.ExecContext(t.Context(), q); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := spendableOf(t, l, db, accA)
+			got := answersTo(l, deduction(l, db, accA, 1, ""), deduction(l, db, accA, 2, "die"), deduction(l, db, accB, 3, "b"),
+				deduction(l, db, accC, 4, ""), deduction(l, db, accB, 1, "b2"))
+			want := []string{"unknown", "unknown", fmt.Sprint(number, " leaves ", before-3), "unknown", fmt.Sprint(number+1, " leaves ", before-4)}
+			if d := cmp.Diff(want, got); d != "" {
+				t.Error(d)
+			}
+			if _, err := db.ExecContext(t.Context(), "DROP TRIGGER die ON credits_entries"); err != nil {
+				t.Fatal(err)
+			}
+			for i := range 2 { // the key tells, however often
+				e, err := l.Deduct(t.Context(), db, Deduct{Account: accA, Amount: 2, Key: "die"})
+				if err != nil || e.Number != number || e.Replayed != (i > 0) {
+					t.Errorf("%+v, %v", e, err)
+				}
+			}
+			sound(t, l, db)
+		})
+	}
+}
+
+func TestCombine_AnAccountLockedElsewhereHoldsUpNobodyElse(t *testing.T) {
+	db := dbtest.Postgres(t, Migrate) // SQLite has one lock for all
+	accounts := []tenancy.AccountID{accA, accB, accC, "acc_d", "acc_e", "acc_f", "acc_g", "acc_h"}
+	l := funded(t, db, Config{}, accounts...)
+	release := lockedElsewhere(t, db, accA)
+	stuck := ahead(t.Context(), t, l, db, Deduct{Account: accA, Amount: 1}, 0)
+	behind := ahead(t.Context(), t, l, db, Deduct{Account: accA, Amount: 2}, 1)
+	for range 2 {
+		for _, a := range accounts[1:] {
+			if _, err := l.Deduct(t.Context(), db, Deduct{Account: a, Amount: 1}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if d := cmp.Diff([]string{"locked", "4 leaves 7"}, outcomesOf(l, deduction(l, db, accA, 1, ""), deduction(l, db, accB, 1, ""))); d != "" {
+		t.Error(d)
+	}
+	release()
+	for i, r := range []<-chan asked{stuck, behind} {
+		if a := <-r; a.err != nil || a.entry.Number != int64(i+2) {
+			t.Errorf("%+v", a)
+		}
+	}
+	sound(t, l, db)
+}
+
+// Where a batch fails each is asked for alone, and then too nobody waits for a lock that
+// is not its account's.
+func TestCombine_ABatchThatFailsWaitsForNobodysLock(t *testing.T) {
+	db := dbtest.Postgres(t, Migrate)
+	l := funded(t, db, Config{}, accA, accB, accC)
+	if _, err := db.ExecContext(t.Context(), "UPDATE credits_accounts SET booked = 0 WHERE account_id = ?", accB); err != nil {
+		t.Fatal(err)
+	}
+	release := lockedElsewhere(t, db, accA)
+	defer release()
+	got := outcomesOf(l, deduction(l, db, accA, 1, ""), deduction(l, db, accB, 1, ""), deduction(l, db, accC, 1, ""), deduction(l, db, accA, 1, ""))
+	if d := cmp.Diff([]string{"locked", "error", "2 leaves 9", "locked"}, got); d != "" {
+		t.Error(d)
+	}
+}
