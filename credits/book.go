@@ -19,7 +19,6 @@ type book struct {
 	account tenancy.AccountID
 	now     time.Time
 
-	absent bool       // there is no row, so there are no credits and there is no lock
 	was    accountRow // as the lock found it
 	row    accountRow // as it is to be
 

@@ -105,6 +105,7 @@ func (m *many) fill(ctx context.Context, n int) error {
 		if err != nil {
 			return err
 		}
+		defer func() { _ = secret.Close() }()
 		mac := hmac.New(sha256.New, manyPepper)
 		for i := range n {
 			id := fmt.Sprintf("%012d", i)
@@ -116,7 +117,7 @@ func (m *many) fill(ctx context.Context, n int) error {
 			}
 			m.texts = append(m.texts, text+checksum(text))
 		}
-		return secret.Close()
+		return nil
 	})
 }
 
