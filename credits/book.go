@@ -19,8 +19,8 @@ type book struct {
 	account tenancy.AccountID
 	now     time.Time
 
-	was    accountRow // as the lock found it
-	row    accountRow // as it is to be
+	was accountRow // as the lock found it
+	row accountRow // as it is to be
 
 	grants []*grantRow         // with something in them, and those that a verb asked for
 	live   []*grantRow         // of these what can be spent now, in burn order
