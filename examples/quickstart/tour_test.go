@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/quitrent/quitrent/credits"
 )
 
 // transcript reads what the printed lines print.
@@ -161,7 +163,7 @@ func TestM16_ThePrintedLinesWorkWhenPastedInOrder(t *testing.T) {
 	}
 	left += 1000
 	for _, which := range []string{"the old secret", "the new secret"} {
-		if b := parse[map[string]int64](t, tr.line()); b["spendable"] != left {
+		if b := parse[credits.Balance](t, tr.line()); b.Spendable != left {
 			t.Errorf("%s reads %v, want %d", which, b, left)
 		}
 	}
@@ -170,7 +172,7 @@ func TestM16_ThePrintedLinesWorkWhenPastedInOrder(t *testing.T) {
 	if reader := parse[minted](t, transcript{t, told}.line()); reader.May != "read" || reader.ID == made.Key.ID {
 		t.Errorf("a key that reads: %+v", reader)
 	}
-	if b := parse[map[string]int64](t, tr.line()); b["spendable"] != left {
+	if b := parse[credits.Balance](t, tr.line()); b.Spendable != left {
 		t.Errorf("it reads %v, want %d", b, left)
 	}
 	tr.response().want(t, "it spends", http.StatusForbidden, "forbidden")
@@ -205,7 +207,7 @@ func TestM16_ThePrintedLinesWorkWhenPastedInOrder(t *testing.T) {
 	if len(ledger.Entries) != 5 || ledger.Entries[0].Amount != -5 || ledger.Entries[1].Amount != -5 || ledger.Entries[2].Number != paid.Entry || ledger.Entries[2].Amount != 1000 || ledger.Next == 0 {
 		t.Errorf("the ledger: %+v", ledger)
 	}
-	if b := parse[map[string]int64](t, tr.line()); b["spendable"] != left || b["booked"] != left || b["held"] != 0 {
+	if b := parse[credits.Balance](t, tr.line()); b.Spendable != left || b.Booked != left || b.Held != 0 {
 		t.Errorf("the balance: %v, want %d", b, left)
 	}
 
