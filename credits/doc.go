@@ -123,7 +123,7 @@
 //
 // The account's row is the lock, taken first. Amounts are int64, overflow is
 // checked, and the database itself refuses a grant below zero. Verify checks that a
-// ledger adds up. On SQLite triggers keep entries and splits append-only; on
+// ledger adds up; package seals shows whether it is the one that was written. On SQLite triggers keep entries and splits append-only; on
 // PostgreSQL privileges do, when the role that serves is not the one that migrates
 // and has no more than it needs:
 //

@@ -169,27 +169,20 @@ const (
 		operation, note, actor_kind, actor_id, at, basis, hold_id, grant_id, hash, on_behalf_kind, on_behalf_id) ?`
 	insertSplits = `INSERT INTO credits_splits (account_id, unit, number, position, grant_id, amount) ?`
 	insertKeys   = `INSERT INTO credits_keys (account_id, key, hash, unit, outcome, number, need, have, detail, hold_id, created_at) ?`
-	moveGrants   = `WITH d (account_id, grant_id, moved, held) AS (?)
-		UPDATE credits_grants SET remaining = credits_grants.remaining + d.moved, held = credits_grants.held + d.held
+	ofGrants     = `d (account_id, grant_id, moved, held) AS (?)`
+	updateGrants = `UPDATE credits_grants SET remaining = credits_grants.remaining + d.moved, held = credits_grants.held + d.held
 		FROM d WHERE credits_grants.account_id = d.account_id AND credits_grants.grant_id = d.grant_id
 		AND credits_grants.remaining + d.moved BETWEEN 0 AND credits_grants.amount`
-	moveAccounts = `WITH a (account_id, unit, version, replays, booked, held, debt, number, entered_at, next_at) AS (?)
-		UPDATE credits_accounts SET version = credits_accounts.version + 1, replays = credits_accounts.replays + a.replays,
+	moveGrants     = `WITH ` + ofGrants + ` ` + updateGrants
+	ofAccounts     = `a (account_id, unit, version, replays, booked, held, debt, number, entered_at, next_at) AS (?)`
+	updateAccounts = `UPDATE credits_accounts SET version = credits_accounts.version + 1, replays = credits_accounts.replays + a.replays,
 		booked = credits_accounts.booked + a.booked, held = credits_accounts.held + a.held, debt = credits_accounts.debt + a.debt,
 		number = credits_accounts.number + a.number, entered_at = a.entered_at, next_at = a.next_at
 		FROM a WHERE credits_accounts.account_id = a.account_id AND credits_accounts.unit = a.unit`
+	moveAccounts = `WITH ` + ofAccounts + ` ` + updateAccounts
 
 	// posting is what a deduction writes, in one round trip.
-	posting = `WITH d (account_id, grant_id, moved, held) AS (?),
-		a (account_id, unit, version, replays, booked, held, debt, number, entered_at, next_at) AS (?),
-		entries AS (` + insertEntries + `),
-		accounts AS (UPDATE credits_accounts SET version = credits_accounts.version + 1, replays = credits_accounts.replays + a.replays,
-			booked = credits_accounts.booked + a.booked, held = credits_accounts.held + a.held, debt = credits_accounts.debt + a.debt,
-			number = credits_accounts.number + a.number, entered_at = a.entered_at, next_at = a.next_at
-			FROM a WHERE credits_accounts.account_id = a.account_id AND credits_accounts.unit = a.unit)
-		UPDATE credits_grants SET remaining = credits_grants.remaining + d.moved, held = credits_grants.held + d.held
-		FROM d WHERE credits_grants.account_id = d.account_id AND credits_grants.grant_id = d.grant_id
-		AND credits_grants.remaining + d.moved BETWEEN 0 AND credits_grants.amount`
+	posting = `WITH ` + ofGrants + `, ` + ofAccounts + `, entries AS (` + insertEntries + `), accounts AS (` + updateAccounts + `) ` + updateGrants
 )
 
 func (w writing) write(ctx context.Context, db bun.IDB) error {
