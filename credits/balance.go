@@ -36,7 +36,7 @@ func (l *Ledger) Balance(ctx context.Context, db bun.IDB, account tenancy.Accoun
 	var free, debt int64
 	now := l.now()
 	err := db.NewRaw(`SELECT a.booked, a.held, a.debt, (
-			SELECT CAST(COALESCE(SUM(g.remaining - g.held), 0) AS BIGINT) FROM credits_grants AS g
+			SELECT CAST(COALESCE(SUM(CASE g.grant_id WHEN a.head THEN a.head_free ELSE g.remaining - g.held END), 0) AS BIGINT) FROM credits_grants AS g
 			WHERE g.account_id = a.account_id AND g.unit = a.unit AND g.filled AND g.operations = ''
 			AND g.effective_at <= ? AND (g.expires_at IS NULL OR g.expires_at > ?)
 		) FROM credits_accounts AS a WHERE a.account_id = ? AND a.unit = ?`, now, now, account, l.cfg.Unit).

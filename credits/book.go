@@ -43,13 +43,15 @@ type book struct {
 
 // accountRow is what the lock of an account says of it.
 type accountRow struct {
-	version                    int64 // grows with every change
+	epoch                      int64 // moves on with every change that is not plain
 	replays                    int64 // of its keys, by how many commits
 	booked, held, debt, number int64
 	enteredAt                  time.Time // of the newest entry
 	nextAt                     time.Time // nothing is due before; zero: nothing at all
 	budgets, thresholds        int64     // how many it has
 	renewsAt                   time.Time // no allotment is due before; zero: there is none
+	head                       string    // the grant that is spent first; "": there is none
+	headFree                   int64     // of that
 }
 
 // part is what an entry puts into a grant, or takes from it (below zero). No grant:
@@ -109,8 +111,6 @@ func (b *book) move(g *grantRow, amount, held int64) {
 	before := g.free()
 	g.Remaining += amount
 	g.Held += held
-	g.moved += amount
-	g.set += held
 	b.row.held += held
 	// What a hold lets go of too: by the clock of whoever looked before, the grant may have
 	// expired with nothing in it but that.
@@ -163,12 +163,13 @@ func (b *book) due(at time.Time) {
 
 // written goes on with a book that was flushed.
 func (b *book) written() {
-	b.row.version++
+	for _, g := range b.grants {
+		if g.made || b.stale(g) {
+			g.made, g.row = false, inGrant{g.Remaining, g.Held}
+		}
+	}
 	b.was = b.row
 	b.lines, b.splits, b.notes = nil, nil, nil
-	for _, g := range b.grants {
-		g.made, g.moved, g.set = false, 0, 0
-	}
 	for _, h := range b.holds {
 		h.made, h.changed = false, false
 	}
@@ -200,12 +201,7 @@ func (b *book) changed() bool {
 			return true
 		}
 	}
-	for _, g := range b.grants {
-		if g.made || g.moved != 0 || g.set != 0 {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(b.grants, func(g *grantRow) bool { return g.made || g.Held != g.row.held })
 }
 
 // room refuses what would take the account's credits past the end of int64.

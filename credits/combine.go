@@ -13,7 +13,6 @@ import (
 
 	"github.com/uptrace/bun"
 
-	"github.com/quitrent/quitrent/internal/tx"
 	"github.com/quitrent/quitrent/tenancy"
 )
 
@@ -67,6 +66,7 @@ type caller struct {
 	request request
 	db      *bun.DB
 	at      lane
+	locked  bool // its account was, by somebody else
 	done    chan struct{}
 	out     outcome
 	err     error
@@ -89,10 +89,6 @@ func (l *Ledger) ask(ctx context.Context, db bun.IDB, r request) (outcome, error
 		at.shard = maphash.String(seed, string(r.account)) % shards
 	}
 	out, err := l.combiner.ask(ctx, l, &caller{request: r, db: pool, at: at})
-	if errors.Is(out.refusal, errLocked) { // others of the shard do not wait for this account's lock
-		at = lane{db: pool.DB, account: r.account}
-		out, err = l.combiner.ask(ctx, l, &caller{request: r, db: pool, at: at})
-	}
 	if err == nil {
 		err = out.refusal
 	}
@@ -109,21 +105,67 @@ func (c *combiner) ask(ctx context.Context, l *Ledger, me *caller) (outcome, err
 	if own := (lane{db: me.at.db, account: me.request.account}); c.lanes[own] != nil {
 		me.at = own
 	}
-	q := c.lanes[me.at]
-	if q == nil {
+	if c.lanes[me.at] == nil {
 		c.start(me.at)
 		c.mu.Unlock()
-		defer c.next(l, me.at)
-		return l.single(ctx, me)
+		return c.alone(ctx, l, me)
 	}
 	if c.waiting >= mostWaiting {
 		c.mu.Unlock()
 		return outcome{}, ErrBusy
 	}
-	me.done = make(chan struct{})
+	c.enqueue(me)
+	c.mu.Unlock()
+	return c.wait(ctx, me)
+}
+
+// alone serves a caller whose lane was not at work. Where its account is locked elsewhere
+// it goes on in the account's own lane, before those who came after it.
+func (c *combiner) alone(ctx context.Context, l *Ledger, me *caller) (out outcome, err error) {
+	at, gone := me.at, false
+	defer func() {
+		if !gone {
+			c.next(l, at)
+		}
+	}()
+	if out, err = l.single(ctx, me); !errors.Is(out.refusal, errLocked) {
+		return out, err
+	}
+	first := c.move(me)
+	c.next(l, at)
+	if gone = true; first {
+		return c.alone(ctx, l, me)
+	}
+	return c.wait(ctx, me)
+}
+
+// move brings a caller to the lane of its account's own, and reports that nobody is at
+// work there yet. Who waits already goes on waiting.
+func (c *combiner) move(me *caller) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	me.at, me.locked = lane{db: me.at.db, account: me.request.account}, true
+	first := c.lanes[me.at] == nil
+	if first {
+		c.start(me.at)
+	}
+	if !first || me.done != nil {
+		c.enqueue(me)
+	}
+	return first
+}
+
+func (c *combiner) enqueue(me *caller) {
+	if me.done == nil {
+		me.done = make(chan struct{})
+	}
+	q := c.lanes[me.at]
 	q.callers = append(q.callers, me)
 	c.waiting++
-	c.mu.Unlock()
+}
+
+// wait is for the outcome of a caller in a queue.
+func (c *combiner) wait(ctx context.Context, me *caller) (outcome, error) {
 	select {
 	case <-me.done:
 		return me.out, me.err
@@ -140,13 +182,11 @@ func (c *combiner) ask(ctx context.Context, l *Ledger, me *caller) (outcome, err
 func (m *caller) waits() bool { return m.at.account != "" || !isPostgres(m.db) }
 
 // start says that a lane is at work.
-func (c *combiner) start(at lane) *queue {
+func (c *combiner) start(at lane) {
 	if c.lanes == nil {
 		c.lanes = map[lane]*queue{}
 	}
-	q := &queue{}
-	c.lanes[at] = q
-	return q
+	c.lanes[at] = &queue{}
 }
 
 // leave takes back a caller whose request nobody has begun.
@@ -222,156 +262,8 @@ func (c *combiner) hand(l *Ledger, callers []*caller) {
 			continue
 		}
 		m.out = outcome{}
-		c.mu.Lock()
-		m.at.shard, m.at.account = 0, m.request.account
-		q, atWork := c.lanes[m.at]
-		if !atWork {
-			q = c.start(m.at)
-		}
-		q.callers = append(q.callers, m)
-		c.waiting++
-		if !atWork {
+		if c.move(m) {
 			go c.work(l, m.at)
 		}
-		c.mu.Unlock()
 	}
-}
-
-// single serves a caller who is alone.
-func (l *Ledger) single(ctx context.Context, me *caller) (outcome, error) {
-	requests := []request{me.request}
-	if isPostgres(me.db) {
-		outs, done, err := l.swift(ctx, me.db, requests)
-		if err != nil || done[0] {
-			return outs[0], err
-		}
-	}
-	outs, err := l.shared(ctx, me.db, requests, me.waits())
-	if err != nil {
-		return outcome{}, err
-	}
-	return outs[0], nil
-}
-
-// shared is posted in a transaction of its own.
-func (l *Ledger) shared(ctx context.Context, db *bun.DB, requests []request, wait bool) ([]outcome, error) {
-	var outs []outcome
-	var books []*book
-	err := tx.Join(ctx, db, func(db bun.IDB) (err error) {
-		outs, books, err = l.posted(ctx, db, requests, wait)
-		return err
-	})
-	if err == nil {
-		l.remember(db, books)
-	}
-	return outs, err
-}
-
-// serve finds the outcomes of callers that share a commit. Where it fails nobody is
-// told of a success: each is asked for again alone. What is unknown is so resolved by
-// its key, and stays unknown where there is none.
-func (l *Ledger) serve(callers []*caller) {
-	ctx, cancel := context.WithTimeout(context.Background(), combineWithin)
-	defer cancel()
-	db, wait := callers[0].db, callers[0].waits()
-	requests := requestsOf(callers)
-	var (
-		outs []outcome
-		done []bool
-	)
-	err := guarded(func() (err error) {
-		if isPostgres(db) {
-			outs, done, err = l.swift(ctx, db, requests)
-		}
-		return err
-	})
-	var left []*caller
-	for i, m := range callers {
-		switch {
-		case done == nil || !done[i]:
-			left = append(left, m)
-		case err != nil:
-			m.err = err
-		default:
-			m.out = outs[i]
-		}
-	}
-	if err != nil {
-		l.again(ctx, slices.DeleteFunc(slices.Clone(callers), func(m *caller) bool { return m.err == nil }), err)
-	}
-	if len(left) == 0 {
-		return
-	}
-	err = guarded(func() (err error) {
-		outs, err = l.shared(ctx, db, requestsOf(left), wait)
-		return err
-	})
-	if err != nil {
-		l.again(ctx, left, err)
-		return
-	}
-	for i, m := range left {
-		m.out = outs[i]
-	}
-}
-
-// again asks for each of the callers' requests alone, after an error for all of them. An
-// account that is locked elsewhere is not waited for here either: hand goes on with it.
-func (l *Ledger) again(ctx context.Context, callers []*caller, err error) {
-	unknown := errors.Is(err, ErrOutcomeUnknown)
-	var apart sync.WaitGroup
-	for _, group := range byAccount(callers) {
-		apart.Go(func() {
-			locked := false
-			for _, m := range group {
-				if m.err = err; len(callers) == 1 && !unknown || unknown && m.request.key == "" {
-					continue
-				}
-				if locked { // who came later does not overtake
-					m.out, m.err = outcome{refusal: errLocked}, nil
-					continue
-				}
-				var outs []outcome
-				again := guarded(func() (err error) {
-					outs, err = l.shared(ctx, m.db, []request{m.request}, m.waits())
-					return err
-				})
-				switch {
-				case again == nil:
-					m.out, m.err = outs[0], nil
-					locked = errors.Is(m.out.refusal, errLocked)
-				case !unknown:
-					m.err = again
-				}
-			}
-		})
-	}
-	apart.Wait()
-}
-
-// guarded turns a panic into an error: no caller's goroutine would report it.
-func guarded(fn func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("credits: panic: %v", p)
-		}
-	}()
-	return fn()
-}
-
-func requestsOf(callers []*caller) []request {
-	requests := make([]request, len(callers))
-	for i, m := range callers {
-		requests[i] = m.request
-	}
-	return requests
-}
-
-// byAccount are the callers of each account, in their order.
-func byAccount(callers []*caller) map[tenancy.AccountID][]*caller {
-	groups := map[tenancy.AccountID][]*caller{}
-	for _, m := range callers {
-		groups[m.request.account] = append(groups[m.request.account], m)
-	}
-	return groups
 }

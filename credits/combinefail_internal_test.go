@@ -1,7 +1,6 @@
 package credits
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -15,11 +14,7 @@ import (
 
 // deduction is a caller of a batch as ask makes it.
 func deduction(l *Ledger, db *bun.DB, account tenancy.AccountID, n int64, key string) *caller {
-	d := Deduct{Account: account, Amount: n, Key: key}
-	return &caller{db: db, at: lane{db: db.DB}, done: make(chan struct{}), request: request{
-		account: account, key: key, takes: n, light: true, hash: l.digest([]any{KindDeduct, n, ""}),
-		do: func(ctx context.Context, b *book) (outcome, error) { return b.deduct(ctx, d) },
-	}}
+	return &caller{db: db, at: lane{db: db.DB}, done: make(chan struct{}), request: l.deduction(Deduct{Account: account, Amount: n, Key: key})}
 }
 
 // outcomesOf serves callers as one batch and says what came of each.

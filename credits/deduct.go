@@ -48,11 +48,7 @@ func (l *Ledger) Deduct(ctx context.Context, db bun.IDB, d Deduct) (Entry, error
 	if err := d.validate(); err != nil {
 		return Entry{}, err
 	}
-	out, err := l.ask(ctx, db, request{
-		account: d.Account, key: d.Key, takes: d.Amount, light: true, spenders: spenders{d.Actor, d.OnBehalf},
-		hash: l.digest([]any{KindDeduct, d.Amount, d.Operation}),
-		do:   func(ctx context.Context, b *book) (outcome, error) { return b.deduct(ctx, d) },
-	})
+	out, err := l.ask(ctx, db, l.deduction(d))
 	return out.entry, err
 }
 
@@ -87,22 +83,36 @@ func checkSpending(account tenancy.AccountID, amount int64, key, operation, note
 	return checkText("note", note)
 }
 
-func (b *book) deduct(ctx context.Context, d Deduct) (outcome, error) {
-	budgets, err := b.budgetsOf(ctx, spenders{d.Actor, d.OnBehalf})
+func (l *Ledger) deduction(d Deduct) request {
+	r := request{
+		account: d.Account, key: d.Key, takes: d.Amount, spenders: spenders{d.Actor, d.OnBehalf},
+		hash: l.digest([]any{KindDeduct, d.Amount, d.Operation}),
+		draw: &entryRow{
+			Kind: KindDeduct, Amount: -d.Amount, Key: d.Key, Operation: d.Operation, Note: d.Note, Basis: d.Basis,
+			ActorKind: d.Actor.Kind, ActorID: d.Actor.ID, OnBehalfKind: d.OnBehalf.Kind, OnBehalfID: d.OnBehalf.ID,
+		},
+	}
+	if d.Key != "" {
+		r.draw.Hash = r.hash
+	}
+	r.do = func(ctx context.Context, b *book) (outcome, error) { return b.deduct(ctx, r) }
+	return r
+}
+
+func (b *book) deduct(ctx context.Context, r request) (outcome, error) {
+	budgets, err := b.budgetsOf(ctx, r.spenders)
 	if err != nil {
 		return outcome{}, err
 	}
-	if err := within(budgets, d.Amount); err != nil {
+	if err := within(budgets, r.takes); err != nil {
 		return outcome{}, err
 	}
-	have := b.spendable(d.Operation)
-	if d.Amount > have {
-		return outcome{}, b.ledger.insufficient(d.Amount, have)
+	have := b.spendable(r.draw.Operation)
+	if r.takes > have {
+		return outcome{}, b.ledger.insufficient(r.takes, have)
 	}
-	line := entryRow{
-		Kind: KindDeduct, Key: d.Key, Operation: d.Operation, Note: d.Note, Basis: d.Basis,
-		ActorKind: d.Actor.Kind, ActorID: d.Actor.ID, OnBehalfKind: d.OnBehalf.Kind, OnBehalfID: d.OnBehalf.ID,
-	}
-	count(budgets, d.Amount, 0)
-	return outcome{entry: b.enter(line, b.take(d.Operation, d.Amount), b.now).entry()}, nil
+	count(budgets, r.takes, 0)
+	line := *r.draw
+	line.Amount = 0 // its parts say how much
+	return outcome{entry: b.enter(line, b.take(line.Operation, r.takes), b.now).entry()}, nil
 }

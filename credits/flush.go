@@ -11,6 +11,11 @@ import (
 // flush writes what the books have become, in as few statements as the database lets
 // it be, and runs their notes.
 func flush(ctx context.Context, db bun.IDB, books []*book) error {
+	for _, b := range books {
+		if b.changed() {
+			b.close()
+		}
+	}
 	if err := flushGrants(ctx, db, books); err != nil {
 		return err
 	}
@@ -65,7 +70,7 @@ func gather(db bun.IDB, books []*book) writing {
 		splits:   newSheet(db, text, text, num, num, text, num),
 		grants:   newLookup(db, text, text, num, num),
 		keys:     newSheet(db, text, text, text, text, text, num, num, num, text, text, at),
-		accounts: newLookup(db, text, text, num, num, num, num, num, num, at, at),
+		accounts: newLookup(db, text, text, num, num, num, num, num, num, at, at, text, num),
 	}
 	for _, b := range books {
 		for _, e := range b.lines {
@@ -75,7 +80,7 @@ func gather(db bun.IDB, books []*book) writing {
 			w.split(s)
 		}
 		for _, g := range b.grants {
-			if !g.made && (g.moved != 0 || g.set != 0) {
+			if b.stale(g) {
 				w.grant(g)
 			}
 		}
@@ -129,8 +134,8 @@ func (w writing) grant(g *grantRow) {
 	s := w.grants
 	s.text(string(g.Account))
 	s.text(g.ID)
-	s.int(g.moved)
-	s.int(g.set)
+	s.int(g.Remaining - g.row.remaining)
+	s.int(g.Held - g.row.held)
 }
 
 func (w writing) key(k *keyRow) {
@@ -152,7 +157,7 @@ func (w writing) account(b *book) {
 	s := w.accounts
 	s.text(string(b.account))
 	s.text(b.ledger.cfg.Unit)
-	s.int(b.was.version)
+	s.int(b.row.epoch)
 	s.int(b.row.replays - b.was.replays)
 	s.int(b.row.booked - b.was.booked)
 	s.int(b.row.held - b.was.held)
@@ -160,6 +165,8 @@ func (w writing) account(b *book) {
 	s.int(b.row.number - b.was.number)
 	s.time(b.row.enteredAt)
 	s.time(b.row.nextAt)
+	s.text(b.row.head)
+	s.int(b.row.headFree)
 }
 
 // The statements of a writing. The database itself refuses a grant that would leave the
@@ -169,26 +176,25 @@ const (
 		operation, note, actor_kind, actor_id, at, basis, hold_id, grant_id, hash, on_behalf_kind, on_behalf_id) ?`
 	insertSplits = `INSERT INTO credits_splits (account_id, unit, number, position, grant_id, amount) ?`
 	insertKeys   = `INSERT INTO credits_keys (account_id, key, hash, unit, outcome, number, need, have, detail, hold_id, created_at) ?`
-	ofGrants     = `d (account_id, grant_id, moved, held) AS (?)`
-	updateGrants = `UPDATE credits_grants SET remaining = credits_grants.remaining + d.moved, held = credits_grants.held + d.held
+	moveGrants   = `WITH d (account_id, grant_id, moved, held) AS (?) UPDATE credits_grants SET remaining = credits_grants.remaining + d.moved, held = credits_grants.held + d.held
 		FROM d WHERE credits_grants.account_id = d.account_id AND credits_grants.grant_id = d.grant_id
 		AND credits_grants.remaining + d.moved BETWEEN 0 AND credits_grants.amount`
-	moveGrants     = `WITH ` + ofGrants + ` ` + updateGrants
-	ofAccounts     = `a (account_id, unit, version, replays, booked, held, debt, number, entered_at, next_at) AS (?)`
-	updateAccounts = `UPDATE credits_accounts SET version = credits_accounts.version + 1, replays = credits_accounts.replays + a.replays,
+	ofAccounts     = `a (account_id, unit, epoch, replays, booked, held, debt, number, entered_at, next_at, head, head_free) AS (?)`
+	updateAccounts = `UPDATE credits_accounts SET epoch = a.epoch, replays = credits_accounts.replays + a.replays,
 		booked = credits_accounts.booked + a.booked, held = credits_accounts.held + a.held, debt = credits_accounts.debt + a.debt,
-		number = credits_accounts.number + a.number, entered_at = a.entered_at, next_at = a.next_at
+		number = credits_accounts.number + a.number, entered_at = a.entered_at, next_at = a.next_at,
+		head = a.head, head_free = a.head_free
 		FROM a WHERE credits_accounts.account_id = a.account_id AND credits_accounts.unit = a.unit`
 	moveAccounts = `WITH ` + ofAccounts + ` ` + updateAccounts
 
 	// posting is what a deduction writes, in one round trip.
-	posting = `WITH ` + ofGrants + `, ` + ofAccounts + `, entries AS (` + insertEntries + `), accounts AS (` + updateAccounts + `) ` + updateGrants
+	posting = `WITH ` + ofAccounts + `, entries AS (` + insertEntries + `) ` + updateAccounts
 )
 
 func (w writing) write(ctx context.Context, db bun.IDB) error {
 	one := w.entries.arrays && w.entries.rows > 0
 	if one {
-		if err := moved(w.grants.rows)(db.ExecContext(ctx, posting, w.grants, w.accounts, w.entries)); err != nil { // sqltext: constant
+		if err := moved(w.accounts.rows)(db.ExecContext(ctx, posting, w.accounts, w.entries)); err != nil { // sqltext: constant
 			return err
 		}
 	}
@@ -199,7 +205,7 @@ func (w writing) write(ctx context.Context, db bun.IDB) error {
 	}{
 		{w.entries, insertEntries, one},
 		{w.splits, insertSplits, false},
-		{w.grants, moveGrants, one},
+		{w.grants, moveGrants, false},
 		{w.keys, insertKeys, false},
 		{w.accounts, moveAccounts, one},
 	} {

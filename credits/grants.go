@@ -43,9 +43,13 @@ type grantRow struct {
 	Number      int64             `bun:"number"`
 	CreatedAt   time.Time         `bun:"created_at"`
 
-	made       bool  // it is to be written
-	moved, set int64 // by how much remaining and held are to change
+	made bool    // it is to be written
+	row  inGrant // as it is written
 }
+
+// inGrant is what a grant's own row says is in it, and how much of that is held. Of an
+// account's head the account's row knows better.
+type inGrant struct{ remaining, held int64 }
 
 // free is what is in the grant and not held.
 func (g *grantRow) free() int64 { return g.Remaining - g.Held }

@@ -1,6 +1,7 @@
 package credits_test
 
 import (
+	"fmt"
 	"io/fs"
 	"strings"
 	"testing"
@@ -19,7 +20,7 @@ import (
 func TestM15_MigrationsGoUpDownAndUpAgainWithRows(t *testing.T) {
 	check := func(t *testing.T, db *bun.DB) {
 		l := credits.New(credits.Config{})
-		all := []string{"0001_credits", "0002_book", "0003_holds", "0004_prices", "0005_budgets", "0006_allotments", "0007_seals"}
+		all := []string{"0001_credits", "0002_book", "0003_holds", "0004_prices", "0005_budgets", "0006_allotments", "0007_seals", "0008_head"}
 		status := func(wantApplied, wantPending []string) {
 			t.Helper()
 			applied, pending, err := credits.MigrationStatus(t.Context(), db)
@@ -76,6 +77,41 @@ func TestM15_MigrationsGoUpDownAndUpAgainWithRows(t *testing.T) {
 		if n := scan[int](t, db, "SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'quitrent' AND tablename LIKE 'credits%'"); n != 11 {
 			t.Errorf("%d tables in the schema", n)
 		}
+	})
+}
+
+// What deductions took of the head is in its own row when the version goes that knows of
+// heads.
+func TestM15_WhatIsInTheHeadSurvivesTheWayDownAndUp(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		grant(t, l, db, credits.Grant{Account: acc, Amount: 10, Key: "first", Priority: -1})
+		grant(t, l, db, credits.Grant{Account: acc, Amount: 20, Key: "second"})
+		hold(t, l, db, credits.Hold{Account: acc, Amount: 3})
+		deduct(t, l, db, credits.Deduct{Account: acc, Amount: 4})
+		grant(t, l, db, credits.Grant{Account: other, Amount: 5, Key: "g"})
+		deduct(t, l, db, credits.Deduct{Account: other, Amount: 5})
+		for range 2 {
+			if err := credits.Down(t.Context(), db, 7); err != nil {
+				t.Fatal(err)
+			}
+			got := fmt.Sprint(scan[int](t, db, "SELECT remaining FROM credits_grants WHERE account_id = 'acc_1' AND number = 1"), " ",
+				scan[int](t, db, "SELECT remaining FROM credits_grants WHERE account_id = 'acc_1' AND number = 2"), " ",
+				scan[int](t, db, "SELECT remaining FROM credits_grants WHERE account_id = 'acc_2'"))
+			if got != "6 20 0" {
+				t.Errorf("%s remain", got)
+			}
+			if _, err := l.Deduct(t.Context(), db, credits.Deduct{Account: acc, Amount: 1, Key: "too new"}); err == nil {
+				t.Error("a program that knows of heads deducts without them")
+			}
+			if err := credits.Migrate(t.Context(), db); err != nil {
+				t.Fatal(err)
+			}
+			creditstest.RequireSound(t, l, db, "")
+		}
+		if d := deduct(t, l, db, credits.Deduct{Account: acc, Amount: 4}); d.Spendable != 19 {
+			t.Errorf("%+v", d)
+		}
+		creditstest.RequireSound(t, l, db, "")
 	})
 }
 

@@ -72,8 +72,9 @@ func (o *opening) open(ctx context.Context) error {
 }
 
 const (
-	lockLite     = `UPDATE credits_accounts SET number = number WHERE unit = ? AND account_id IN (?) RETURNING account_id, version, booked, held, debt, number, entered_at, next_at, renews_at, budgets, thresholds`
-	lockPostgres = `SELECT account_id, version, booked, held, debt, number, entered_at, next_at, renews_at, budgets, thresholds FROM credits_accounts WHERE unit = ? AND account_id IN (?) ORDER BY account_id FOR UPDATE`
+	rowColumns   = `account_id, epoch, booked, held, debt, number, entered_at, next_at, renews_at, budgets, thresholds, head, head_free`
+	lockLite     = `UPDATE credits_accounts SET number = number WHERE unit = ? AND account_id IN (?) RETURNING ` + rowColumns
+	lockPostgres = `SELECT ` + rowColumns + ` FROM credits_accounts WHERE unit = ? AND account_id IN (?) ORDER BY account_id FOR UPDATE`
 )
 
 // lock takes the accounts' rows. A write is what SQLite takes its lock for; on
@@ -90,7 +91,8 @@ func (o *opening) lock(ctx context.Context) error {
 	return each(rows, err, func(scan func(...any) error) error {
 		b := &book{ledger: o.ledger, db: o.db}
 		var entered, next, renews sql.Null[time.Time]
-		if err := scan(&b.account, &b.was.version, &b.was.booked, &b.was.held, &b.was.debt, &b.was.number, &entered, &next, &renews, &b.was.budgets, &b.was.thresholds); err != nil {
+		if err := scan(&b.account, &b.was.epoch, &b.was.booked, &b.was.held, &b.was.debt, &b.was.number, &entered, &next, &renews, &b.was.budgets, &b.was.thresholds,
+			&b.was.head, &b.was.headFree); err != nil {
 			return err
 		}
 		b.was.enteredAt, b.was.nextAt, b.was.renewsAt = orZero(entered), orZero(next), orZero(renews)
@@ -111,9 +113,9 @@ func (o *opening) make(ctx context.Context) (made bool, err error) {
 			continue
 		}
 		made = true
-		// It begins with any version, so that nobody who remembers an account of that name,
+		// It begins with any epoch, so that nobody who remembers an account of that name,
 		// which is gone, takes this one for it.
-		_, err := o.db.NewRaw(`INSERT INTO credits_accounts (account_id, unit, version, booked, number, created_at) VALUES (?, ?, ?, 0, 0, ?)
+		_, err := o.db.NewRaw(`INSERT INTO credits_accounts (account_id, unit, epoch, booked, number, created_at) VALUES (?, ?, ?, 0, 0, ?)
 			ON CONFLICT (account_id, unit) DO NOTHING`, r.account, o.ledger.cfg.Unit, rand.Int64N(1<<62), o.ledger.now()).Exec(ctx)
 		if err != nil {
 			return false, err
@@ -219,7 +221,7 @@ func (o *opening) readGrants(ctx context.Context) error {
 			return err
 		}
 		if b := o.books[g.Account]; b != nil {
-			b.grants = append(b.grants, g)
+			b.found(g)
 		}
 		return nil
 	})
@@ -255,7 +257,7 @@ func (b *book) grant(ctx context.Context, id string) (*grantRow, error) {
 	if found == nil {
 		return nil, fmt.Errorf("credits: %s has no grant %s: run Verify", b.account, id)
 	}
-	b.grants = append(b.grants, found)
+	b.found(found)
 	return found, nil
 }
 

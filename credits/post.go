@@ -32,8 +32,8 @@ type request struct {
 	do func(ctx context.Context, b *book) (outcome, error)
 	// alone is a request that reads or writes more than a book: it shares no commit.
 	alone bool
-	// light is a request that changes entries, splits, grants and keys only.
-	light bool
+	// draw is the entry of a deduction, if it can all be taken from the account's head.
+	draw *entryRow
 }
 
 // outcome is what a request did, or why not.

@@ -13,7 +13,6 @@ import (
 	"github.com/uptrace/bun/schema"
 
 	"github.com/quitrent/quitrent/internal/tx"
-	"github.com/quitrent/quitrent/tenancy"
 )
 
 // prepared has PostgreSQL keep the statements of swift deductions, so that it parses and
@@ -47,45 +46,28 @@ const (
 	alreadyPrepared = "42P05"
 )
 
-// run runs swiftly and returns the accounts that it wrote.
-func (w writing) run(ctx context.Context, db *bun.DB, p *prepared) (map[tenancy.AccountID]bool, error) {
-	sheets := []*sheet{w.accounts, w.grants, w.entries}
+// run hands the rows of swiftly to fn.
+func (p *prepared) run(ctx context.Context, db *bun.DB, s *executed, fn func(scan func(...any) error) error) error {
 	if !p.usable(db.DB) {
-		rows, err := db.QueryContext(ctx, swiftly, w.accounts, w.grants, w.entries) // sqltext: constant
-		return accountsOf(rows, err)
-	}
-	s := &executed{sheets: sheets, one: true}
-	for _, sheet := range sheets {
-		s.one = s.one && sheet.rows == 1
+		rows, err := db.QueryContext(ctx, s.query(), s.sheets[0], s.sheets[1]) // sqltext: one of two constants
+		return each(rows, err, fn)
 	}
 	rows, err := db.QueryContext(ctx, "EXECUTE ?", s)
-	written, err := accountsOf(rows, err)
-	if tx.State(err) != notPrepared {
-		return written, err
+	if err = each(rows, err, fn); tx.State(err) != notPrepared {
+		return err
 	}
 	conn, err := db.Conn(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = conn.Close() }()
 	_, err = conn.ExecContext(ctx, "PREPARE "+s.name()+" AS "+s.text()) // sqltext: swiftly, with numbered parameters
 	if err != nil && tx.State(err) != alreadyPrepared {
 		p.unusable(db.DB)
-		return nil, err
+		return err
 	}
 	rows, err = conn.QueryContext(ctx, "EXECUTE ?", s)
-	return accountsOf(rows, err)
-}
-
-func accountsOf(rows *sql.Rows, err error) (map[tenancy.AccountID]bool, error) {
-	found := map[tenancy.AccountID]bool{}
-	err = each(rows, err, func(scan func(...any) error) error {
-		var account tenancy.AccountID
-		err := scan(&account)
-		found[account] = true
-		return err
-	})
-	return found, err
+	return each(rows, err, fn)
 }
 
 // executed is swiftly on sheets, as a prepared statement: its name, and their values or
@@ -93,6 +75,14 @@ func accountsOf(rows *sql.Rows, err error) (map[tenancy.AccountID]bool, error) {
 type executed struct {
 	sheets []*sheet
 	one    bool // row in each
+	wait   bool // for the lock of the one account
+}
+
+func (e *executed) query() string {
+	if e.wait {
+		return strings.Replace(swiftly, skipLocked, "", 1)
+	}
+	return swiftly
 }
 
 func (e *executed) name() string {
@@ -107,26 +97,18 @@ func (e *executed) text() string {
 
 // shape is the same whatever the values, so it is made once.
 func (e *executed) shape() (name, text string) {
-	if e.one {
-		return shapeOne(e)
+	type key struct{ one, wait bool }
+	known, ok := shapes.Load(key{e.one, e.wait})
+	if !ok {
+		text := numbered(e.query(), e.sheets, e.one)
+		// Another program on the same session may have another text of it.
+		known, _ = shapes.LoadOrStore(key{e.one, e.wait}, [2]string{fmt.Sprintf("quitrent_deduct_%08x", crc32.ChecksumIEEE([]byte(text))), text})
 	}
-	return shapeMany(e)
+	shape := known.([2]string)
+	return shape[0], shape[1]
 }
 
-var shapeOne, shapeMany = shapeOf(true), shapeOf(false)
-
-func shapeOf(one bool) func(*executed) (name, text string) {
-	var once sync.Once
-	var name, text string
-	return func(e *executed) (string, string) {
-		once.Do(func() {
-			text = numbered(swiftly, e.sheets, one)
-			// Another program on the same session may have another text of it.
-			name = fmt.Sprintf("quitrent_deduct_%08x", crc32.ChecksumIEEE([]byte(text)))
-		})
-		return name, text
-	}
-}
+var shapes sync.Map
 
 // AppendQuery implements schema.QueryAppender.
 func (e *executed) AppendQuery(_ schema.QueryGen, b []byte) ([]byte, error) {

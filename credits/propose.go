@@ -9,6 +9,7 @@ const (
 	ruleBalance   = "balance = sum of entries"
 	ruleRemaining = "what remains in a grant is the sum of its splits"
 	ruleRefunds   = "refunds do not exceed their deduction"
+	ruleHead      = "the account's head is a grant with as much or more in its own row"
 	ruleDue       = "what ends by itself is due by then"
 )
 
@@ -46,7 +47,7 @@ func propose(f Finding) Proposal {
 	case f.Rule == ruleRemaining && f.Off != 0:
 		p.Amount = f.Off
 		p.Text = fmt.Sprintf("Grant %s has %s than its splits. No entry mends that, since each moves both alike: have the owner of the "+
-			"database set remaining to their sum, and %s. If the account is to keep what it was shown, %s afterwards.",
+			"database set remaining to their sum (where it is the account's head, head_free of the account's row to that less what is held), and %s. If the account is to keep what it was shown, %s afterwards.",
 			f.Grant, difference(f.Off), forget, entryOf(f.Off))
 	case f.Rule == ruleRefunds && f.Off > 0:
 		p.Amount = -f.Off
@@ -65,7 +66,7 @@ func propose(f Finding) Proposal {
 }
 
 // forget is what goes with every change of a row that is not made by this library.
-const forget = "add one to the version of the account's row, by which processes remember it"
+const forget = "add one to the epoch of the account's row, by which processes remember it"
 
 func difference(off int64) string {
 	if off < 0 {

@@ -3,16 +3,19 @@ package credits
 import (
 	"database/sql"
 	"sync"
+	"time"
+
+	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/tenancy"
 )
 
-// mostShelved is how many accounts a Ledger remembers, in about a KiB each.
-const mostShelved = 10_000
+// mostShelved is how many accounts a Ledger remembers, in about 300 bytes each.
+const mostShelved = 30_000
 
-// shelf remembers how accounts were left, so that their next requests need not read
-// them. It is no truth: what is decided by it takes effect only where the account's
-// version is still the one that was remembered.
+// shelf remembers how accounts were left, so that their next deductions need not read
+// them. It is no truth: what is decided by it takes effect only where the account is in
+// the same epoch, and its head has enough.
 type shelf struct {
 	mu    sync.Mutex
 	books map[shelved]standing
@@ -20,7 +23,7 @@ type shelf struct {
 }
 
 // standBack is how often an account is read under its lock after somebody else was found
-// to work on it too: to remember what the other one changes costs an attempt each time.
+// to have changed it: to remember what the other one changes costs an attempt each time.
 const standBack = 16
 
 type shelved struct {
@@ -28,33 +31,53 @@ type shelved struct {
 	account tenancy.AccountID
 }
 
-// standing is a book as the last commit left it. Nobody changes its grants.
+// standing is what a deduction from the head of an account depends on. Whatever else
+// deducts from it changes nothing of that but what is free.
 type standing struct {
-	row    accountRow
-	grants []*grantRow
+	epoch int64
+	free  int64     // in the head, as far as is known
+	apart int64     // of the balance cannot be spent
+	until time.Time // the first moment at which something is otherwise by itself; zero: none
 }
 
-// standing is how the book will be once it is written.
-func (b *book) standing() standing {
-	s := standing{row: b.row}
-	if b.changed() {
-		s.row.version++
-	}
+// standing is how the book stands once it is written, where deductions from it can be
+// plain: whoever has budgets, thresholds or debts needs more than one row, and credits for
+// some operations only have another head for each of these.
+func (b *book) standing() (standing, bool) {
+	s := standing{epoch: b.row.epoch, free: b.row.headFree, until: b.row.nextAt}
+	free := int64(0)
 	for _, g := range b.grants {
-		if g.Remaining > 0 {
-			kept := *g
-			kept.made, kept.moved, kept.set = false, 0, 0
-			s.grants = append(s.grants, &kept)
+		if g.EffectiveAt.After(b.now) && (s.until.IsZero() || g.EffectiveAt.Before(s.until)) {
+			s.until = g.EffectiveAt
+		}
+		if g.Remaining > 0 && g.inEffect(b.now) {
+			if g.Operations != "" {
+				return standing{}, false
+			}
+			free += g.free()
 		}
 	}
-	return s
+	s.apart = b.row.booked - free
+	return s, b.row.head != "" && b.row.budgets == 0 && b.row.thresholds == 0 && b.row.debt == 0
+}
+
+// remember keeps how books were left by a commit.
+func (l *Ledger) remember(db *bun.DB, books []*book) {
+	if !isPostgres(db) {
+		return
+	}
+	for _, b := range books {
+		if s, ok := b.standing(); ok {
+			l.shelf.put(shelved{db.DB, b.account}, s)
+		}
+	}
 }
 
 // put remembers a standing unless a later one is remembered.
 func (s *shelf) put(at shelved, now standing) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if known, ok := s.books[at]; ok && known.row.version > now.row.version {
+	if known, ok := s.books[at]; ok && known.epoch > now.epoch {
 		return
 	}
 	if s.books == nil {
@@ -91,15 +114,4 @@ func (s *shelf) drop(at shelved) {
 		s.busy = map[shelved]int{}
 	}
 	s.busy[at] = standBack
-}
-
-// open is the account's book to go on with.
-func (s standing) open(l *Ledger, account tenancy.AccountID) *book {
-	b := &book{ledger: l, account: account, was: s.row, row: s.row, now: l.now()}
-	for _, g := range s.grants {
-		kept := *g
-		b.grants = append(b.grants, &kept)
-	}
-	b.sort()
-	return b
 }

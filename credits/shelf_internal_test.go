@@ -17,11 +17,11 @@ func TestShelf_IsBoundedAndNeverGoesBack(t *testing.T) {
 		t.Errorf("%d accounts are remembered", n)
 	}
 	at := shelved{account: "acc"}
-	for _, version := range []int64{5, 4, 6, 5} {
-		s.put(at, standing{row: accountRow{version: version}})
+	for _, epoch := range []int64{5, 4, 6, 5} {
+		s.put(at, standing{epoch: epoch})
 	}
-	if known, ok := s.get(at); !ok || known.row.version != 6 {
-		t.Errorf("%+v", known.row)
+	if known, ok := s.get(at); !ok || known.epoch != 6 {
+		t.Errorf("%+v", known)
 	}
 	s.drop(at)
 	if _, ok := s.get(at); ok {

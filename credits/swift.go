@@ -2,6 +2,7 @@ package credits
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"time"
 
@@ -11,124 +12,104 @@ import (
 	"github.com/quitrent/quitrent/tenancy"
 )
 
-// swiftWithin bounds a swift statement, which waits for no lock.
+// swiftWithin bounds a swift statement that waits for no lock.
 const swiftWithin = 10 * time.Second
 
 // lookFor is for how many batches keys are looked up beforehand after one was found
 // that had been used.
 const lookFor = 64
 
-// swift answers requests by what is remembered of their accounts, in one statement that
-// is its own transaction. For an account that is not as it was remembered, that somebody
-// else has locked, or in which something is due, the statement does nothing; what is not
-// answered is left for the way by locks, which is the same but for the round trips.
+// swift answers plain deductions by what is remembered of their accounts, in one
+// statement that is its own transaction. For an account in which more has happened than
+// deductions, or in whose head there is too little, the statement does nothing; what is
+// not answered is left for the way by locks, which is the same but for the round trips.
+// With wait it waits for the lock of the account, which then is the only one; without, an
+// account that somebody else has locked is answered with errLocked.
 //
 // A key that has been used before makes the statement fail as a whole. An error that is
 // ErrOutcomeUnknown says that what was asked for may have happened.
-func (l *Ledger) swift(ctx context.Context, db *bun.DB, requests []request) (outs []outcome, done []bool, err error) {
+func (l *Ledger) swift(ctx context.Context, db *bun.DB, requests []request, wait bool) (outs []outcome, done []bool, err error) {
 	outs, done = make([]outcome, len(requests)), make([]bool, len(requests))
-	books := map[tenancy.AccountID]*book{}
+	now, tabs := l.now(), make(map[tenancy.AccountID]*tab, len(requests))
 	for _, r := range requests {
-		if _, ok := books[r.account]; ok {
-			continue
-		}
-		books[r.account] = nil
-		if known, ok := l.shelf.get(shelved{db.DB, r.account}); ok && r.light {
-			b := known.open(l, r.account)
-			if b.row.budgets == 0 && b.row.thresholds == 0 && (b.row.nextAt.IsZero() || b.now.Before(b.row.nextAt)) {
-				books[r.account] = b
-			}
+		if _, known := tabs[r.account]; !known {
+			tabs[r.account] = l.tab(db, r.account, now)
 		}
 	}
-	if err := l.foresee(ctx, db, requests, books); err != nil {
+	if err := l.foresee(ctx, db, requests, tabs); err != nil {
 		return outs, done, nil // the way by locks says what is wrong
 	}
 	for i, r := range requests {
-		b := books[r.account]
-		if b == nil || !r.light {
-			books[r.account] = nil
-			continue
-		}
-		if outs[i], err = b.answer(ctx, r); err != nil {
-			books[r.account] = nil
+		if t := tabs[r.account]; t != nil {
+			var ok bool
+			if outs[i], ok = t.take(i, r); !ok {
+				tabs[r.account] = nil
+			}
 		}
 	}
-	var ready []*book
-	for account, b := range books {
-		if b != nil && b.plain() {
-			ready = append(ready, b)
-		} else {
-			delete(books, account)
+	var ready []*tab
+	for _, t := range tabs {
+		if t != nil {
+			ready = append(ready, t)
 		}
 	}
 	if len(ready) == 0 {
 		return outs, done, nil
 	}
-	written, err := gather(db, ready).swift(ctx, db, &l.prepared)
+	written, moved, err := l.draw(ctx, db, ready, wait)
+	if errors.Is(err, tx.ErrOutcomeUnknown) {
+		for i, r := range requests {
+			done[i] = tabs[r.account] != nil
+		}
+		return outs, done, err
+	}
 	if err != nil {
-		for _, b := range ready {
-			l.shelf.drop(shelved{db.DB, b.account})
-		}
-		if errors.Is(err, tx.ErrOutcomeUnknown) {
-			for i, r := range requests {
-				done[i] = books[r.account] != nil
-			}
-			return outs, done, err
-		}
 		l.looking.Store(lookFor)
 		return outs, done, nil
 	}
-	for _, b := range ready {
-		if written[b.account] {
-			l.shelf.put(shelved{db.DB, b.account}, b.standing())
-		} else {
-			l.shelf.drop(shelved{db.DB, b.account})
+	locked := map[tenancy.AccountID]bool{}
+	for i, t := range ready {
+		at := shelved{db.DB, t.account}
+		switch now, ok := written[i]; {
+		case ok:
+			t.tell(now, l.cfg.Unit, outs)
+			t.known.free = now.free
+			l.shelf.put(at, t.known)
+		case moved[i]:
+			tabs[t.account] = nil
+			l.shelf.drop(at)
+		case wait:
+			tabs[t.account] = nil
+		default:
+			locked[t.account] = true
 		}
 	}
 	for i, r := range requests {
-		done[i] = books[r.account] != nil && written[r.account]
+		if done[i] = tabs[r.account] != nil; locked[r.account] {
+			outs[i] = outcome{refusal: errLocked}
+		}
 	}
 	return outs, done, nil
 }
 
-// plain reports that a book is changed by nothing but entries of one grant each, and
-// replays.
-func (b *book) plain() bool {
-	for _, k := range b.keys {
-		if k.made && k.line == nil {
-			return false
-		}
-	}
-	return len(b.splits) == 0 && b.changed()
-}
-
-// remember keeps how books were left by a commit.
-func (l *Ledger) remember(db *bun.DB, books []*book) {
-	if !isPostgres(db) {
-		return
-	}
-	for _, b := range books {
-		l.shelf.put(shelved{db.DB, b.account}, b.standing())
-	}
-}
-
 // foresee looks the requests' keys up, if some have been repeated lately.
-func (l *Ledger) foresee(ctx context.Context, db *bun.DB, requests []request, books map[tenancy.AccountID]*book) error {
+func (l *Ledger) foresee(ctx context.Context, db *bun.DB, requests []request, tabs map[tenancy.AccountID]*tab) error {
 	if l.looking.Load() <= 0 {
 		return nil
 	}
 	l.looking.Add(-1)
 	o := &opening{ledger: l, db: db, requests: requests, books: map[tenancy.AccountID]*book{}}
-	for account, b := range books {
-		if b != nil {
-			o.books[account] = b
+	for account, t := range tabs {
+		if t != nil {
+			o.books[account] = &book{ledger: l, account: account}
 		}
 	}
 	if err := o.readKeys(ctx); err != nil {
 		return err
 	}
 	found := false
-	for _, b := range o.books {
+	for account, b := range o.books {
+		tabs[account].keys = b.keys
 		found = found || len(b.keys) > 0
 	}
 	if !found {
@@ -138,38 +119,62 @@ func (l *Ledger) foresee(ctx context.Context, db *bun.DB, requests []request, bo
 	return o.readEntries(ctx)
 }
 
-// swiftly is the statement. Rows are locked in no order, which is safe because it waits
-// for none; an account that has changed or is locked is not among ok, and nothing of it
-// is written. What is read of keys may be older than the lock, but then the version is
-// another one. IS TRUE keeps IN from becoming a join, which PostgreSQL, expecting one row,
-// would make one of each with each.
-const swiftly = `WITH a (account_id, unit, version, replays, booked, held, debt, number, entered_at, next_at) AS (?),
-	d (account_id, grant_id, moved, held) AS (?),
-	e (account_id, unit, number, kind, amount, balance, spendable, refund_of, key,
-		operation, note, actor_kind, actor_id, at, basis, hold_id, grant_id, hash, on_behalf_kind, on_behalf_id) AS (?),
-	used AS (SELECT e.account_id FROM e CROSS JOIN LATERAL (SELECT 1 FROM credits_keys AS k
+// swiftly is the statement. Numbers, balances and times are those of the row that it has
+// locked, whatever it was when somebody remembered it. It waits for no lock, or has one
+// account only, so that rows may be locked in no order. What is read of keys may be older
+// than the lock, but then it is another epoch. A join is full where PostgreSQL, expecting
+// few rows of an array of any length, would make one of each with each; of an account that
+// is left alone the epoch tells why.
+const (
+	swiftly = `WITH a (account_id, i, unit, epoch, apart, entries, taken, replays, at) AS (?),
+	e (i, n, account_id, amount, taken, key, hash, operation, note, actor_kind, actor_id, on_behalf_kind, on_behalf_id, basis) AS (?),
+	used AS (SELECT e.i FROM e CROSS JOIN LATERAL (SELECT 1 FROM credits_keys AS k
 		WHERE k.account_id = e.account_id AND k.key = e.key LIMIT 1) AS k WHERE e.key <> ''),
-	free AS (SELECT a.* FROM a JOIN credits_accounts AS c ON c.account_id = a.account_id AND c.unit = a.unit AND c.version = a.version
-		WHERE c.account_id NOT IN (SELECT used.account_id FROM used) FOR UPDATE OF c SKIP LOCKED),
-	ok AS (UPDATE credits_accounts SET version = credits_accounts.version + 1, replays = credits_accounts.replays + f.replays,
-		booked = credits_accounts.booked + f.booked, held = credits_accounts.held + f.held, debt = credits_accounts.debt + f.debt,
-		number = credits_accounts.number + f.number, entered_at = f.entered_at, next_at = f.next_at
-		FROM free AS f
-		WHERE credits_accounts.account_id = f.account_id AND credits_accounts.unit = f.unit AND credits_accounts.version = f.version
-		RETURNING credits_accounts.account_id),
-	entries AS (INSERT INTO credits_entries (account_id, unit, number, kind, amount, balance, spendable, refund_of, key,
-		operation, note, actor_kind, actor_id, at, basis, hold_id, grant_id, hash, on_behalf_kind, on_behalf_id)
-		SELECT e.* FROM e WHERE (e.account_id IN (SELECT ok.account_id FROM ok)) IS TRUE),
-	grants AS (UPDATE credits_grants SET remaining = credits_grants.remaining + d.moved, held = credits_grants.held + d.held
-		FROM d WHERE credits_grants.account_id = d.account_id AND credits_grants.grant_id = d.grant_id
-		AND (d.account_id IN (SELECT ok.account_id FROM ok)) IS TRUE)
-	SELECT account_id FROM ok`
+	free AS (SELECT a.* FROM a JOIN credits_accounts AS c
+		ON c.account_id = a.account_id AND c.unit = a.unit AND c.epoch = a.epoch AND c.head_free >= a.taken
+		WHERE a.i NOT IN (SELECT used.i FROM used) FOR UPDATE OF c` + skipLocked + `),
+	ok AS (UPDATE credits_accounts SET number = credits_accounts.number + f.entries, booked = credits_accounts.booked - f.taken,
+		head_free = credits_accounts.head_free - f.taken, replays = credits_accounts.replays + f.replays,
+		entered_at = CASE f.entries WHEN 0 THEN credits_accounts.entered_at ELSE GREATEST(credits_accounts.entered_at, f.at) END
+		FROM free AS f WHERE credits_accounts.account_id = f.account_id AND credits_accounts.unit = f.unit
+		RETURNING f.i, f.apart, f.entries, f.taken, credits_accounts.account_id, credits_accounts.unit, credits_accounts.number,
+			credits_accounts.booked, credits_accounts.head, credits_accounts.head_free, credits_accounts.entered_at),
+	entries AS (INSERT INTO credits_entries (account_id, unit, number, kind, amount, balance, spendable, key, hash, operation, note,
+		actor_kind, actor_id, on_behalf_kind, on_behalf_id, basis, grant_id, at)
+		SELECT ok.account_id, ok.unit, ok.number - ok.entries + e.n, '` + string(KindDeduct) + `', e.amount, ok.booked + ok.taken - e.taken,
+			ok.booked + ok.taken - e.taken - ok.apart, e.key, e.hash, e.operation, e.note,
+			e.actor_kind, e.actor_id, e.on_behalf_kind, e.on_behalf_id, e.basis, ok.head, ok.entered_at
+		FROM e FULL JOIN ok ON ok.i = e.i WHERE num_nulls(ok.i, e.i) = 0)
+	SELECT a.i, ok.i IS NOT NULL, COALESCE(ok.number, 0), COALESCE(ok.booked, 0), COALESCE(ok.head_free, 0), COALESCE(ok.entered_at, a.at),
+		CASE WHEN ok.i IS NULL THEN NOT EXISTS (SELECT 1 FROM credits_accounts AS c
+			WHERE c.account_id = a.account_id AND c.unit = a.unit AND c.epoch = a.epoch) ELSE false END
+	FROM a FULL JOIN ok ON ok.i = a.i`
+	skipLocked = ` SKIP LOCKED`
+)
 
-// swift writes what it can of a writing and returns of which accounts.
-func (w writing) swift(ctx context.Context, db *bun.DB, prepared *prepared) (map[tenancy.AccountID]bool, error) {
-	// It is short and waits for nothing: nobody's context cuts it.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), swiftWithin)
-	defer cancel()
-	written, err := w.run(ctx, db, prepared)
-	return written, tx.Single(err)
+// draw runs swiftly on the tabs. It returns how it left those accounts that it wrote, by
+// their places, and which of the others are in another epoch.
+func (l *Ledger) draw(ctx context.Context, db *bun.DB, tabs []*tab, wait bool) (written map[int]drawn, moved map[int]bool, err error) {
+	if !wait { // it is short: nobody's context cuts it
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), swiftWithin)
+		defer cancel()
+	}
+	accounts, draws := sheets(db, l.cfg.Unit, tabs)
+	s := &executed{sheets: []*sheet{accounts, draws}, one: accounts.rows == 1 && draws.rows == 1, wait: wait}
+	written, moved = make(map[int]drawn, len(tabs)), map[int]bool{}
+	err = l.prepared.run(ctx, db, s, func(scan func(...any) error) error {
+		var i int
+		var now drawn
+		var ok, other bool
+		var at sql.Null[time.Time]
+		err := scan(&i, &ok, &now.number, &now.booked, &now.free, &at, &other)
+		now.enteredAt = orZero(at)
+		if ok {
+			written[i] = now
+		}
+		moved[i] = other
+		return err
+	})
+	return written, moved, tx.Single(err)
 }

@@ -84,7 +84,7 @@ func TestVerify_FindsEachKindOfDamage(t *testing.T) {
 		},
 		"an entry before the first": {
 			[]string{"UPDATE credits_entries SET number = 0, grant_id = 'grt_x' WHERE account_id = 'acc_2' AND number = 5", "UPDATE credits_entries SET account_id = 'acc_1' WHERE number = 0",
-				"UPDATE credits_accounts SET number = 4, booked = 7 WHERE account_id = 'acc_2'", "UPDATE credits_grants SET remaining = remaining + 1 WHERE account_id = 'acc_2' AND number = 2"},
+				"UPDATE credits_accounts SET number = 4, booked = 7, head_free = head_free + 1 WHERE account_id = 'acc_2'"},
 			[]string{
 				"entries are numbered without gaps: entry 0 where 1 belongs", "balance = sum of entries: the balance is 6, the sum 5",
 				"each balance is the one before plus the amount: entry 0 says 6, the sum is -1", "each balance is the one before plus the amount: entry 1 says 10, the sum is 9",
@@ -150,19 +150,34 @@ func TestVerify_FindsEachKindOfDamage(t *testing.T) {
 			},
 		},
 		"what remains": {
-			[]string{"UPDATE credits_grants SET remaining = 7 WHERE account_id = 'acc_1' AND number = 2"},
+			[]string{"UPDATE credits_accounts SET head_free = 7 WHERE account_id = 'acc_1'"},
 			[]string{
 				"balance = what remains in grants - debt: the balance is 6, grants hold 7, the debt is 0",
 				"what remains in a grant is the sum of its splits: G2 has 7, its splits 6",
 			},
 		},
 		"less than nothing and more than all": {
-			[]string{"UPDATE credits_grants SET remaining = CASE number WHEN 1 THEN -5 ELSE 11 END WHERE account_id = 'acc_1'"},
+			[]string{
+				"UPDATE credits_grants SET remaining = CASE number WHEN 1 THEN -5 ELSE 11 END WHERE account_id = 'acc_1'",
+				"UPDATE credits_accounts SET head_free = 11 WHERE account_id = 'acc_1'",
+			},
 			[]string{
 				"what remains in a grant is between nothing and its amount: G1 has -5 of 10",
 				"what remains in a grant is between nothing and its amount: G2 has 11 of 10",
 				"what remains in a grant is the sum of its splits: G1 has -5, its splits 0",
 				"what remains in a grant is the sum of its splits: G2 has 11, its splits 6",
+			},
+		},
+		"more in the head than its own row knows of": {
+			[]string{"UPDATE credits_grants SET remaining = 5 WHERE account_id = 'acc_1' AND number = 2"},
+			[]string{"the account's head is a grant with as much or more in its own row: G2 has 6, of 5 that its own row knows of"},
+		},
+		"a head that is not there": {
+			[]string{"UPDATE credits_accounts SET head = 'grt_gone' WHERE account_id = 'acc_1'"},
+			[]string{
+				"the account's head is a grant with as much or more in its own row: grant grt_gone is not there",
+				"balance = what remains in grants - debt: the balance is 6, grants hold 10, the debt is 0",
+				"what remains in a grant is the sum of its splits: G2 has 10, its splits 6",
 			},
 		},
 		"a grant's entry": {
@@ -192,8 +207,9 @@ func TestVerify_FindsEachKindOfDamage(t *testing.T) {
 			[]string{"DELETE FROM credits_accounts WHERE account_id = 'acc_1'"},
 			[]string{
 				"balance = sum of entries: the balance is 0, the sum 6",
-				"balance = what remains in grants - debt: the balance is 0, grants hold 6, the debt is 0",
+				"balance = what remains in grants - debt: the balance is 0, grants hold 10, the debt is 0",
 				"the account counts its entries: it says 0, the last entry is 5",
+				"what remains in a grant is the sum of its splits: G2 has 10, its splits 6",
 			},
 		},
 		"too much refunded": {
@@ -201,8 +217,7 @@ func TestVerify_FindsEachKindOfDamage(t *testing.T) {
 				"UPDATE credits_splits SET amount = 6 WHERE account_id = 'acc_1' AND number = 4",
 				"UPDATE credits_entries SET amount = 6, balance = 11 WHERE account_id = 'acc_1' AND number = 4",
 				"UPDATE credits_entries SET balance = 10 WHERE account_id = 'acc_1' AND number = 5",
-				"UPDATE credits_grants SET remaining = 10 WHERE account_id = 'acc_1' AND number = 2",
-				"UPDATE credits_accounts SET booked = 10 WHERE account_id = 'acc_1'",
+				"UPDATE credits_accounts SET booked = 10, head_free = 10 WHERE account_id = 'acc_1'",
 			},
 			[]string{"refunds do not exceed their deduction: entry 3 took 5 from G2, 6 came back"},
 		},
@@ -216,6 +231,7 @@ func TestVerify_FindsEachKindOfDamage(t *testing.T) {
 				"UPDATE credits_splits SET amount = -1 WHERE account_id = 'acc_1' AND number = 3 AND grant_id = " + g1,
 				"UPDATE credits_splits SET amount = -14 WHERE account_id = 'acc_1' AND number = 3 AND grant_id = " + g2,
 				"UPDATE credits_grants SET remaining = CASE number WHEN 1 THEN 11 ELSE -5 END WHERE account_id = 'acc_1'",
+				"UPDATE credits_accounts SET head_free = -5 WHERE account_id = 'acc_1'",
 			},
 			[]string{
 				"refunds do not exceed their deduction: entry 3 took 1 from G1, 2 came back",
@@ -328,7 +344,7 @@ func TestVerify_FindsWhatIsHeldOrDueWrong(t *testing.T) {
 			},
 			"a hold that waits for somebody is not due": {[]string{"UPDATE credits_holds SET state = 'review'" + ofAcc, "UPDATE credits_accounts SET next_at = '2026-03-01 11:00:00+00:00'" + ofAcc}, nil},
 			"held of another grant": {
-				[]string{"UPDATE credits_grants SET held = CASE number WHEN 1 THEN 0 ELSE 3 END" + ofAcc},
+				[]string{"UPDATE credits_grants SET held = CASE number WHEN 1 THEN 0 ELSE 3 END" + ofAcc, "UPDATE credits_accounts SET head_free = head_free + 3" + ofAcc},
 				[]string{"what is held of a grant is what holds hold: G1 has 0 held, holds hold 3 of it", "what is held of a grant is what holds hold: G2 has 3 held, holds hold 0 of it"},
 			},
 			"the parts of a hold": {

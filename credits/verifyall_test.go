@@ -138,23 +138,22 @@ func TestPropose_MendsByEntriesOnly(t *testing.T) {
 	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
 		history(t, l, db, acc)
 		g2 := scan[string](t, db, "SELECT grant_id FROM credits_grants WHERE number = 2")
-		exec(t, db, "UPDATE credits_accounts SET booked = booked + 3")
-		exec(t, db, "UPDATE credits_grants SET remaining = remaining + 3 WHERE number = 2")
+		exec(t, db, "UPDATE credits_accounts SET booked = booked + 3, head_free = head_free + 3")
 		found, err := l.Verify(t.Context(), db, acc)
 		if err != nil {
 			t.Fatal(err)
 		}
 		before := rows(t, db)
-		const version = "add one to the version of the account's row, by which processes remember it"
+		const epoch = "add one to the epoch of the account's row, by which processes remember it"
 		var got []string
 		for _, p := range credits.Propose(found) {
 			got = append(got, fmt.Sprint(p.Amount, " ", p.Text))
 		}
 		want := []string{
 			"3 Grant " + g2 + " has 3 credits more than its splits. No entry mends that, since each moves both alike: have the owner of the database " +
-				"set remaining to their sum, and " + version + ". If the account is to keep what it was shown, grant an adjustment of 3 credits afterwards.",
+				"set remaining to their sum (where it is the account's head, head_free of the account's row to that less what is held), and " + epoch + ". If the account is to keep what it was shown, grant an adjustment of 3 credits afterwards.",
 			"3 The account's row has 3 credits more than its entries. No entry mends that, since each moves both alike: have the owner of the database " +
-				"set booked to their sum, and " + version + ". If the account is to keep what it was shown, grant an adjustment of 3 credits afterwards.",
+				"set booked to their sum, and " + epoch + ". If the account is to keep what it was shown, grant an adjustment of 3 credits afterwards.",
 		}
 		if d := cmp.Diff(want, got); d != "" {
 			t.Error(d)
@@ -162,8 +161,7 @@ func TestPropose_MendsByEntriesOnly(t *testing.T) {
 		if d := cmp.Diff(before, rows(t, db)); d != "" {
 			t.Errorf("a proposal wrote: %s", d)
 		}
-		exec(t, db, "UPDATE credits_grants SET remaining = remaining - 3 WHERE number = 2")
-		exec(t, db, "UPDATE credits_accounts SET booked = booked - 3, version = version + 1")
+		exec(t, db, "UPDATE credits_accounts SET booked = booked - 3, head_free = head_free - 3, epoch = epoch + 1")
 		grant(t, l, db, credits.Grant{Account: acc, Amount: 3, Key: "mend"})
 		creditstest.RequireSound(t, l, db, acc)
 		creditstest.RequireBalance(t, l, db, acc, 9)
@@ -178,17 +176,17 @@ func TestPropose_SaysWhereNoEntryHelps(t *testing.T) {
 	}{
 		"less": {credits.Finding{Rule: "balance = sum of entries", Off: -2}, -2,
 			"The account's row has 2 credits less than its entries. No entry mends that, since each moves both alike: have the owner of the database set booked to their sum, " +
-				"and add one to the version of the account's row, by which processes remember it. If the account is to keep what it was shown, deduct 2 credits afterwards."},
+				"and add one to the epoch of the account's row, by which processes remember it. If the account is to keep what it was shown, deduct 2 credits afterwards."},
 		"refunds": {credits.Finding{Rule: "refunds do not exceed their deduction", Number: 3, Grant: "g", Off: 1}, -1,
 			"Entry 3 was given back for more than it took, and the finding stays, as entries do. To take back what was too much, deduct 1 credit."},
 		"an entry": {credits.Finding{Rule: "an entry is the sum of its splits", Number: 3}, 0,
 			"No entry mends entry 3, which was changed, removed or put there by somebody else than this library. Compare it with the seals, if there are any, and with a backup."},
 		"due": {credits.Finding{Rule: "what ends by itself is due by then"}, 0,
-			"No entry is needed. Have the owner of the database set next_at of the account's row to that moment or any before it, and add one to the version of the account's row, " +
+			"No entry is needed. Have the owner of the database set next_at of the account's row to that moment or any before it, and add one to the epoch of the account's row, " +
 				"by which processes remember it: the next request, or a sweep, books what is due."},
 		"else": {credits.Finding{Rule: "held = what is left of holds"}, 0,
 			"No entry mends this. The entries decide: have the owner of the database correct the row that differs from them, or restore it from a backup, " +
-				"and add one to the version of the account's row, by which processes remember it."},
+				"and add one to the epoch of the account's row, by which processes remember it."},
 	} {
 		got := credits.Propose([]credits.Finding{c.finding})
 		want := []credits.Proposal{{Finding: c.finding, Amount: c.amount, Text: c.text}}

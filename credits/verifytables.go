@@ -11,12 +11,12 @@ import (
 
 func (v *verification) accountRow(ctx context.Context, db bun.IDB) error {
 	v.absent = true
-	rows, err := db.QueryContext(ctx, `SELECT booked, held, debt, number, entered_at, next_at, thresholds FROM credits_accounts
+	rows, err := db.QueryContext(ctx, `SELECT booked, held, debt, number, entered_at, next_at, thresholds, head, head_free FROM credits_accounts
 		WHERE account_id = ? AND unit = ?`, v.account, v.unit)
 	return each(rows, err, func(scan func(...any) error) error {
 		v.absent = false
 		var entered, next sql.Null[time.Time]
-		err := scan(&v.row.booked, &v.row.held, &v.row.debt, &v.row.number, &entered, &next, &v.row.thresholds)
+		err := scan(&v.row.booked, &v.row.held, &v.row.debt, &v.row.number, &entered, &next, &v.row.thresholds, &v.row.head, &v.row.headFree)
 		v.row.enteredAt, v.row.nextAt = orZero(entered), orZero(next)
 		return err
 	})
@@ -51,18 +51,31 @@ func (v *verification) openHolds(ctx context.Context, db bun.IDB) error {
 }
 
 func (v *verification) grants(ctx context.Context, db bun.IDB) error {
+	led := v.row.head == ""
 	rows, err := db.QueryContext(ctx, `SELECT grant_id, amount, remaining, held, effective_at, expires_at FROM credits_grants
 		WHERE account_id = ? AND unit = ? ORDER BY grant_id`, v.account, v.unit)
-	return each(rows, err, func(scan func(...any) error) error {
+	err = each(rows, err, func(scan func(...any) error) error {
 		var g grantRow
 		var expires sql.Null[time.Time]
 		if err := scan(&g.ID, &g.Amount, &g.Remaining, &g.Held, &g.EffectiveAt, &expires); err != nil {
 			return err
 		}
 		g.ExpiresAt = orZero(expires)
+		if g.ID == v.row.head {
+			led = true
+			now := v.row.headFree + g.Held
+			if now > g.Remaining {
+				v.note(Finding{Rule: ruleHead, Grant: g.ID, Detail: fmt.Sprintf("%s has %d, of %d that its own row knows of", g.ID, now, g.Remaining)})
+			}
+			g.Remaining = now
+		}
 		v.grant(&g)
 		return nil
 	})
+	if err == nil && !led {
+		v.finding(ruleHead, 0, "grant %s is not there", v.row.head)
+	}
+	return err
 }
 
 func (v *verification) grant(g *grantRow) {

@@ -62,7 +62,7 @@ func TestRequire_PassesWhatIsRightAndEndsTheTestOtherwise(t *testing.T) {
 	if _, err := ledger.Grant(t.Context(), damaged, credits.Grant{Account: "acc_1", Amount: 10, Key: "k"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := damaged.Exec("UPDATE credits_grants SET remaining = 9"); err != nil {
+	if _, err := damaged.Exec("UPDATE credits_accounts SET head_free = 9"); err != nil {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {

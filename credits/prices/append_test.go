@@ -106,6 +106,9 @@ func TestM15_ThePriceListGoesUpDownAndUpAgainAndTheLedgerStays(t *testing.T) {
 			if _, err := w.list.Quote(t.Context(), db, prices.Quote{Operation: "chat"}); err == nil {
 				t.Error("the table is still there")
 			}
+			if err := credits.Migrate(t.Context(), db); err != nil {
+				t.Fatal(err)
+			}
 			creditstest.RequireBalance(t, ledger, db, acc, 5)
 		}
 	})

@@ -72,7 +72,7 @@ func (k *books) checkAccounts(ctx context.Context) error {
 				SELECT account_id, number, amount FROM credits_splits
 				UNION ALL SELECT account_id, number, amount FROM credits_entries WHERE grant_id <> '') AS p GROUP BY account_id) AS s
 			ON s.account_id = a.account_id
-		LEFT JOIN (SELECT account_id, SUM(remaining) AS total FROM credits_grants GROUP BY account_id) AS g
+		LEFT JOIN (SELECT account_id, SUM(CASE grant_id WHEN head THEN head_free + g.held ELSE remaining END) AS total FROM credits_grants AS g JOIN credits_accounts AS c USING (account_id, unit) GROUP BY account_id) AS g
 			ON g.account_id = a.account_id
 		LEFT JOIN (SELECT account_id, COUNT(*) AS n FROM credits_entries WHERE key <> '' AND hash <> '' GROUP BY account_id) AS q
 			ON q.account_id = a.account_id

@@ -36,7 +36,7 @@ func (k *books) past(ctx context.Context, account, n int) error {
 		`UPDATE credits_grants SET amount = ?1 WHERE account_id = ?0`,
 		`UPDATE credits_entries SET amount = ?1, balance = ?1, spendable = ?1 WHERE account_id = ?0 AND number = 1`,
 		`UPDATE credits_entries SET balance = ?1 - 1, spendable = ?1 - 1 WHERE account_id = ?0 AND number = 2`,
-		`UPDATE credits_accounts SET number = ?1 + 1, version = version + 1 WHERE account_id = ?0`,
+		`UPDATE credits_accounts SET number = ?1 + 1, epoch = epoch + 1 WHERE account_id = ?0`,
 	} {
 		if _, err := k.db.NewRaw(q, at, n).Exec(ctx); err != nil { // sqltext: one of those above
 			return err

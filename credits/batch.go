@@ -1,0 +1,153 @@
+package credits
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/internal/tx"
+	"github.com/quitrent/quitrent/tenancy"
+)
+
+// single serves a caller who is alone.
+func (l *Ledger) single(ctx context.Context, me *caller) (outcome, error) {
+	requests := []request{me.request}
+	if isPostgres(me.db) && !me.locked {
+		outs, done, err := l.swift(ctx, me.db, requests, false)
+		if locked := errors.Is(outs[0].refusal, errLocked); err != nil || done[0] && !(locked && me.waits()) {
+			return outs[0], err
+		}
+	}
+	outs, err := l.shared(ctx, me.db, requests, me.waits())
+	if err != nil {
+		return outcome{}, err
+	}
+	return outs[0], nil
+}
+
+// shared is posted in a transaction of its own.
+func (l *Ledger) shared(ctx context.Context, db *bun.DB, requests []request, wait bool) ([]outcome, error) {
+	var outs []outcome
+	var books []*book
+	err := tx.Join(ctx, db, func(db bun.IDB) (err error) {
+		outs, books, err = l.posted(ctx, db, requests, wait)
+		return err
+	})
+	if err == nil {
+		l.remember(db, books)
+	}
+	return outs, err
+}
+
+// serve finds the outcomes of callers that share a commit. Where it fails nobody is
+// told of a success: each is asked for again alone. What is unknown is so resolved by
+// its key, and stays unknown where there is none.
+func (l *Ledger) serve(callers []*caller) {
+	ctx, cancel := context.WithTimeout(context.Background(), combineWithin)
+	defer cancel()
+	db, wait := callers[0].db, callers[0].waits()
+	requests := requestsOf(callers)
+	var (
+		outs []outcome
+		done []bool
+	)
+	err := guarded(func() (err error) {
+		if isPostgres(db) {
+			outs, done, err = l.swift(ctx, db, requests, wait)
+		}
+		return err
+	})
+	var left []*caller
+	for i, m := range callers {
+		switch {
+		case done == nil || !done[i]:
+			left = append(left, m)
+		case err != nil:
+			m.err = err
+		default:
+			m.out = outs[i]
+		}
+	}
+	if err != nil {
+		l.again(ctx, slices.DeleteFunc(slices.Clone(callers), func(m *caller) bool { return m.err == nil }), err)
+	}
+	if len(left) == 0 {
+		return
+	}
+	err = guarded(func() (err error) {
+		outs, err = l.shared(ctx, db, requestsOf(left), wait)
+		return err
+	})
+	if err != nil {
+		l.again(ctx, left, err)
+		return
+	}
+	for i, m := range left {
+		m.out = outs[i]
+	}
+}
+
+// again asks for each of the callers' requests alone, after an error for all of them. An
+// account that is locked elsewhere is not waited for here either: hand goes on with it.
+func (l *Ledger) again(ctx context.Context, callers []*caller, err error) {
+	unknown := errors.Is(err, ErrOutcomeUnknown)
+	var apart sync.WaitGroup
+	for _, group := range byAccount(callers) {
+		apart.Go(func() {
+			locked := false
+			for _, m := range group {
+				if m.err = err; len(callers) == 1 && !unknown || unknown && m.request.key == "" {
+					continue
+				}
+				if locked { // who came later does not overtake
+					m.out, m.err = outcome{refusal: errLocked}, nil
+					continue
+				}
+				var outs []outcome
+				again := guarded(func() (err error) {
+					outs, err = l.shared(ctx, m.db, []request{m.request}, m.waits())
+					return err
+				})
+				switch {
+				case again == nil:
+					m.out, m.err = outs[0], nil
+					locked = errors.Is(m.out.refusal, errLocked)
+				case !unknown:
+					m.err = again
+				}
+			}
+		})
+	}
+	apart.Wait()
+}
+
+// guarded turns a panic into an error: no caller's goroutine would report it.
+func guarded(fn func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("credits: panic: %v", p)
+		}
+	}()
+	return fn()
+}
+
+func requestsOf(callers []*caller) []request {
+	requests := make([]request, len(callers))
+	for i, m := range callers {
+		requests[i] = m.request
+	}
+	return requests
+}
+
+// byAccount are the callers of each account, in their order.
+func byAccount(callers []*caller) map[tenancy.AccountID][]*caller {
+	groups := map[tenancy.AccountID][]*caller{}
+	for _, m := range callers {
+		groups[m.request.account] = append(groups[m.request.account], m)
+	}
+	return groups
+}
