@@ -308,3 +308,46 @@ func (f lockHook) AfterQuery(_ context.Context, e *bun.QueryEvent) {
 		f(e.Query)
 	}
 }
+
+// Who waits for an account that somebody else has locked is served by the statement that
+// waits for the lock, without reading the account.
+func TestCombine_ALockedAccountIsWaitedForInOneStatement(t *testing.T) {
+	db := dbtest.Postgres(t, Migrate)
+	l := funded(t, db, Config{}, accA)
+	for range 2 {
+		if _, err := l.Deduct(t.Context(), db, Deduct{Account: accA, Amount: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var queries []string
+	hooked := db.WithQueryHook(everyHook(func(query string) { queries = append(queries, query) }))
+	release := lockedElsewhere(t, db, accA)
+	var results []<-chan asked
+	for i := range 4 {
+		results = append(results, ahead(t.Context(), t, l, hooked, Deduct{Account: accA, Amount: 1, Key: fmt.Sprint(i)}, i))
+	}
+	release()
+	for i, r := range results {
+		if a := <-r; a.err != nil || a.entry.Number != int64(4+i) || a.entry.Spendable != int64(7-i) {
+			t.Errorf("%d: %+v", i, a)
+		}
+	}
+	// The first is alone and takes the direct path; the other three share one statement.
+	reads := 0
+	for _, q := range queries {
+		if strings.HasPrefix(q, "SELECT") && strings.Contains(q, "FOR UPDATE") {
+			reads++
+		}
+	}
+	if last := queries[len(queries)-1]; reads != 1 || !strings.HasPrefix(last, "EXECUTE quitrent_deduct") {
+		t.Errorf("%d reads: %q", reads, queries)
+	}
+	sound(t, l, db)
+}
+
+// everyHook is called with every statement.
+type everyHook func(query string)
+
+func (everyHook) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context { return ctx }
+
+func (f everyHook) AfterQuery(_ context.Context, e *bun.QueryEvent) { f(e.Query) }
