@@ -3,6 +3,8 @@ package credits
 import (
 	"fmt"
 	"time"
+
+	"github.com/quitrent/quitrent/internal/clocks"
 )
 
 // Every is how long the periods of an allotment are: so many months, or so many days.
@@ -45,21 +47,11 @@ func (c calendar) begin(n int64) time.Time {
 	if n == 0 {
 		return c.anchor.UTC()
 	}
-	local := c.anchor.In(c.zone)
-	year, month, day := local.Date()
-	if months := n * int64(c.every.Months); months > 0 {
-		first := time.Date(year, month+time.Month(months), 1, 0, 0, 0, 0, time.UTC)
-		year, month = first.Year(), first.Month()
-		day = min(day, first.AddDate(0, 1, -1).Day())
-	} else {
-		day += int(n * int64(c.every.Days))
-	}
-	hour, minute, second := local.Clock()
-	wall := time.Date(year, month, day, hour, minute, second, local.Nanosecond(), time.UTC)
-	if wall.Year() > lastYear {
+	t := clocks.After(c.anchor, int(n)*c.every.Months, int(n)*c.every.Days, c.zone)
+	if t.In(c.zone).Year() > lastYear {
 		return time.Time{}
 	}
-	return onClock(wall, c.zone)
+	return t
 }
 
 // after is the first period after the n-th that begins after at, and when. That is
@@ -98,23 +90,4 @@ func (c calendar) before(t time.Time) int64 {
 		return int64(months/c.every.Months) - 2
 	}
 	return (t.Unix()-c.anchor.Unix())/(24*60*60)/int64(c.every.Days) - 3
-}
-
-// onClock is when the clocks of loc show what wall shows in UTC. Where they skip that or
-// show it twice the offset of the day before decides, which time.Date leaves open.
-func onClock(wall time.Time, loc *time.Location) time.Time {
-	year, month, day := wall.Date()
-	hour, minute, second := wall.Clock()
-	near := time.Date(year, month, day, hour, minute, second, wall.Nanosecond(), loc)
-	_, before := near.Add(-24 * time.Hour).Zone()
-	t := wall.Add(-time.Duration(before) * time.Second)
-	if shows(t, loc, wall) || !shows(near, loc, wall) {
-		return t
-	}
-	return near.UTC() // the clocks were changed since the day before, but not now
-}
-
-func shows(t time.Time, loc *time.Location, wall time.Time) bool {
-	_, offset := t.In(loc).Zone()
-	return t.Add(time.Duration(offset) * time.Second).Equal(wall)
 }

@@ -1,11 +1,11 @@
 package seals
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/quitrent/quitrent/internal/chain"
 )
 
 // version begins every sealed text. Another form of it would have another.
@@ -29,38 +29,22 @@ type line struct {
 	columns [width]string
 	splits  []split
 	at      time.Time
-	// broken says what cannot be an entry's.
-	broken string
+	// broken says that a column has no value: that is no entry.
+	broken bool
 }
 
 type split struct{ position, grant, amount string }
 
 // hash is the seal of the line after the seal with the hash previous, "" for the first.
-func (l line) hash(previous string) string {
-	sum := sha256.Sum256(l.canonical(previous))
-	return hex.EncodeToString(sum[:])
-}
+func (l *line) hash(previous string) string { return l.canonical(previous).Hash() }
 
-// canonical is one text for one line in one place: every part with its length before
-// it, so that no text of one part can be read as the end of it, and the splits with
-// their number before them.
-func (l line) canonical(previous string) []byte {
-	b := appendPart(appendPart(nil, version), previous)
-	for _, c := range l.columns {
-		b = appendPart(b, c)
-	}
-	b = appendPart(b, strconv.Itoa(len(l.splits)))
+// canonical is one text for one line in one place, with the number of splits before them.
+func (l *line) canonical(previous string) chain.Text {
+	t := chain.Text(nil).Add(version, previous).Add(l.columns[:]...).Add(strconv.Itoa(len(l.splits)))
 	for _, s := range l.splits {
-		b = appendPart(appendPart(appendPart(b, s.position), s.grant), s.amount)
+		t = t.Add(s.position, s.grant, s.amount)
 	}
-	return b
-}
-
-func appendPart(b []byte, part string) []byte {
-	b = strconv.AppendInt(b, int64(len(part)), 10)
-	b = append(b, ':')
-	b = append(b, part...)
-	return append(b, ',')
+	return t
 }
 
 // values are what a row of columns is scanned into.
@@ -75,12 +59,12 @@ func (v *values) targets() []any {
 }
 
 // line is the row's. Only refund_of may be without a value, which is no text.
-func (v *values) line() line {
-	var l line
+func (v *values) line() *line {
+	l := &line{}
 	for i, value := range v {
 		text, ok := textOf(value)
 		if !ok && i != placeRefund {
-			l.broken = "a column has no value"
+			l.broken = true
 		}
 		l.columns[i] = text
 	}

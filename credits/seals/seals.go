@@ -61,9 +61,6 @@ type sealRow struct {
 	Hash    string            `bun:"hash"`
 }
 
-// page is how many entries are sealed, or verified, at a time.
-const page = 500
-
 // Head reads the newest seal of an account's ledger. tenancy.ErrInvalid: account cannot
 // be an account's id.
 func (s *Seals) Head(ctx context.Context, db bun.IDB, account tenancy.AccountID) (Head, error) {

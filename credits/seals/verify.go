@@ -3,12 +3,11 @@ package seals
 import (
 	"context"
 	"fmt"
-	"maps"
-	"math"
-	"slices"
+	"time"
 
 	"github.com/uptrace/bun"
 
+	"github.com/quitrent/quitrent/internal/chain"
 	"github.com/quitrent/quitrent/tenancy"
 )
 
@@ -46,17 +45,18 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%s: entry %d: %s: %s", f.Account, f.Number, f.Rule, f.Detail)
 }
 
-// maxFindings bounds a report, whatever happened to the ledger.
-const maxFindings = 100
+// noValue is what is wrong with an entry that is none.
+const noValue = "a column has no value"
 
-// The rules of a chain.
-const (
-	ruleNumbered  = "seals are numbered from 1 without gaps"
-	ruleThere     = "a sealed entry is there"
-	ruleEntry     = "an entry is as it was sealed"
-	ruleUntouched = "a seal is as it was made"
-	ruleNoted     = "the chain goes through the noted heads"
-)
+const ruleEntry = "an entry is as it was sealed"
+
+var words = chain.Words{
+	chain.Gone:        {"a sealed entry is there", "it is gone"},
+	chain.Broken:      {ruleEntry, noValue},
+	chain.LineChanged: {ruleEntry, "the entry was changed"},
+	chain.SealChanged: {"a seal is as it was made", "the next seal goes on from what the entry says"},
+	chain.Unclear:     {ruleEntry, "the entry, its seal or the seal before it was changed"},
+}
 
 // Verify walks an account's chain from its first seal, in bounded memory, whatever the
 // length, and reports what is not as it was sealed. It writes nothing and takes no
@@ -74,151 +74,51 @@ func (s *Seals) Verify(ctx context.Context, db bun.IDB, account tenancy.AccountI
 	if err := check(account); err != nil {
 		return Report{}, err
 	}
-	v := verification{
-		report: Report{Head: Head{Account: account, Unit: s.cfg.Unit}, Findings: []Finding{}},
-		noted:  map[int64][]string{},
-	}
-	for _, h := range noted {
-		switch {
-		case h.Account != account || h.Unit != s.cfg.Unit || h.Number < 0:
+	marks := make([]chain.Mark, len(noted))
+	for i, h := range noted {
+		if h.Account != account || h.Unit != s.cfg.Unit || h.Number < 0 {
 			return Report{}, fmt.Errorf("%w: the noted head is one of another account or unit", tenancy.ErrInvalid)
-		case h.Number > 0: // an empty chain is part of every other
-			v.noted[h.Number] = append(v.noted[h.Number], h.Hash)
 		}
+		marks[i] = chain.Mark{Number: h.Number, Hash: h.Hash}
 	}
-	if err := v.walk(ctx, db, s); err != nil {
+	r := Report{Head: Head{Account: account, Unit: s.cfg.Unit}, Findings: []Finding{}}
+	found, err := chain.Verify(words, marks, func(after int64) ([]chain.Seal, error) {
+		return s.sealed(ctx, db, account, after, &r.Head.At)
+	})
+	if err != nil {
 		return Report{}, err
 	}
-	v.decide(either)
-	for _, number := range slices.Sorted(maps.Keys(v.noted)) {
-		v.finding(number, ruleNoted, "it was noted, and the chain does not have it")
+	r.Head.Number, r.Head.Hash, r.Sealed, r.More = found.Head.Number, found.Head.Hash, found.Sealed, found.More
+	for _, f := range found.Findings {
+		r.Findings = append(r.Findings, Finding{Account: account, Number: f.Number, Rule: f.Rule, Detail: f.Detail})
 	}
-	err := db.NewRaw(`SELECT COUNT(*) FROM credits_entries WHERE account_id = ? AND unit = ? AND (number < 1 OR number > ?)`,
-		account, s.cfg.Unit, v.report.Head.Number).Scan(ctx, &v.report.Unsealed)
-	return v.report, err
+	err = db.NewRaw(`SELECT COUNT(*) FROM credits_entries WHERE account_id = ? AND unit = ? AND (number < 1 OR number > ?)`,
+		account, s.cfg.Unit, r.Head.Number).Scan(ctx, &r.Unsealed)
+	return r, err
 }
 
-type verification struct {
-	report Report
-	noted  map[int64][]string // hashes by number
-
-	// undecided are what the hash of the newest seal may have been, where it does not fit
-	// its entry: the next seal goes on from one of these, or from the one that is there.
-	undecided []string
-	// alone says that the seal before that one did fit.
-	alone bool
-}
-
-// either is what is said where nothing tells which of them it was.
-const either = "the entry, its seal or the seal before it was changed"
-
-func (v *verification) finding(number int64, rule, detail string, args ...any) {
-	if len(v.report.Findings) == maxFindings {
-		v.report.More++
-		return
-	}
-	v.report.Findings = append(v.report.Findings, Finding{
-		Account: v.report.Head.Account, Number: number, Rule: rule, Detail: fmt.Sprintf(detail, args...),
-	})
-}
-
-// decide reports a newest seal that does not fit its entry.
-func (v *verification) decide(detail string) {
-	if len(v.undecided) > 0 {
-		v.finding(v.report.Head.Number, ruleEntry, "%s", detail)
-	}
-	v.undecided = nil
-}
-
-// sealed is a seal with the entry that it seals, if that is there.
-type sealed struct {
-	number int64
-	seal   string // its hash
-	there  bool
-	line
-}
-
-func (v *verification) walk(ctx context.Context, db bun.IDB, s *Seals) error {
-	for after := int64(math.MinInt64); ; {
-		seals, err := s.sealed(ctx, db, v.report.Head.Account, after)
-		if err != nil || len(seals) == 0 {
-			return err
-		}
-		for _, one := range seals {
-			v.check(one)
-		}
-		after = seals[len(seals)-1].number
-	}
-}
-
-// sealed reads a page of seals after a number.
-func (s *Seals) sealed(ctx context.Context, db bun.IDB, account tenancy.AccountID, after int64) ([]sealed, error) {
-	var seals []sealed
+// sealed reads a page of seals after a number, with the entries that they seal, and into
+// made when that of the last one was.
+func (s *Seals) sealed(ctx context.Context, db bun.IDB, account tenancy.AccountID, after int64, made *time.Time) ([]chain.Seal, error) {
+	var seals []chain.Seal
+	at, last := map[int64]*line{}, after
 	rows, err := db.QueryContext(ctx, `SELECT `+columns+`, s.number, s.hash FROM credits_seals AS s
 		LEFT JOIN credits_entries AS e ON e.account_id = s.account_id AND e.unit = s.unit AND e.number = s.number
-		WHERE s.account_id = ? AND s.unit = ? AND s.number > ? ORDER BY s.number LIMIT ?`, account, s.cfg.Unit, after, page) // sqltext: constant
-	at := map[int64]int{}
+		WHERE s.account_id = ? AND s.unit = ? AND s.number > ? ORDER BY s.number LIMIT ?`, account, s.cfg.Unit, after, chain.Page) // sqltext: constant
 	err = each(rows, err, func(scan func(...any) error) error {
-		var one sealed
 		var v values
-		if err := scan(append(v.targets(), &one.number, &one.seal)...); err != nil {
+		var one chain.Seal
+		if err := scan(append(v.targets(), &one.Number, &one.Hash)...); err != nil {
 			return err
 		}
-		one.there, one.line = v[placeNumber] != nil, v.line()
-		at[one.number] = len(seals)
+		l := v.line()
+		at[one.Number], last, *made = l, one.Number, l.at
+		one.Gone, one.Broken, one.Over = v[placeNumber] == nil, l.broken, l.hash
 		seals = append(seals, one)
 		return nil
 	})
 	if err != nil || len(seals) == 0 {
 		return nil, err
 	}
-	return seals, s.splits(ctx, db, account, after, seals[len(seals)-1].number, func(number int64, p split) {
-		if i, ok := at[number]; ok {
-			seals[i].splits = append(seals[i].splits, p)
-		}
-	})
-}
-
-func (v *verification) check(s sealed) {
-	last, alone := v.report.Head, len(v.undecided) == 0
-	follows := s.number == last.Number+1
-	var may []string // be the hash, by what the seal before may have been
-	fits := false
-	if follows && s.there && s.broken == "" {
-		for i, previous := range append([]string{last.Hash}, v.undecided...) {
-			may = append(may, s.hash(previous))
-			if may[i] != s.seal {
-				continue
-			}
-			switch fits = true; {
-			case i > 0:
-				v.finding(last.Number, ruleUntouched, "the next seal goes on from what the entry says")
-				v.undecided = nil
-			case v.alone:
-				v.decide("the entry was changed")
-			}
-			break
-		}
-	}
-	v.decide(either)
-	v.report.Sealed++
-	v.report.Head.Number, v.report.Head.Hash, v.report.Head.At = s.number, s.seal, s.at
-	if !follows {
-		v.finding(s.number, ruleNumbered, "it comes after seal %d", last.Number)
-	}
-	switch {
-	case !s.there:
-		v.finding(s.number, ruleThere, "it is gone")
-	case s.broken != "":
-		v.finding(s.number, ruleEntry, "%s", s.broken)
-	case follows && !fits: // after a gap nothing says what it should be
-		// The first of them and the last: as if only this seal was touched, and as if all were.
-		v.undecided, v.alone = slices.Compact([]string{may[0], may[len(may)-1]}), alone
-	}
-	for _, hash := range v.noted[s.number] {
-		if hash != s.seal {
-			v.finding(s.number, ruleNoted, "its hash was another one when it was noted")
-		}
-	}
-	delete(v.noted, s.number)
+	return seals, s.splits(ctx, db, account, after, last, at)
 }

@@ -5,14 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math"
 	"slices"
 	"time"
 
 	"github.com/uptrace/bun"
 
-	"github.com/quitrent/quitrent/internal/tx"
+	"github.com/quitrent/quitrent/internal/chain"
 	"github.com/quitrent/quitrent/tenancy"
 )
 
@@ -61,9 +60,6 @@ type sealRow struct {
 	Hash    string            `bun:"hash"`
 }
 
-// page is how many lines are sealed, or verified, at a time.
-const page = 500
-
 // Head reads the newest seal. tenancy.ErrInvalid: account cannot be an account's id.
 func (s *Seals) Head(ctx context.Context, db bun.IDB, account tenancy.AccountID) (Head, error) {
 	if err := check(account); err != nil {
@@ -95,67 +91,27 @@ func check(account tenancy.AccountID) error {
 //
 // tenancy.ErrInvalid: account cannot be an account's id.
 func (s *Seals) Seal(ctx context.Context, db bun.IDB, account tenancy.AccountID) (Head, error) {
-	head, _, err := s.seal(ctx, db, account)
+	head, _, err := s.logs().Seal(ctx, db, account)
 	return head, err
 }
 
-func (s *Seals) seal(ctx context.Context, db bun.IDB, account tenancy.AccountID) (head Head, sealed int64, err error) {
-	if err := check(account); err != nil {
-		return Head{}, 0, err
-	}
-	for {
-		var n int64
-		more := false
-		err := tx.Join(ctx, db, func(db bun.IDB) error {
-			var err error
-			head, n, more, err = s.sealPage(ctx, db, account)
-			return err
-		})
-		if err != nil {
-			return Head{}, sealed, err
-		}
-		sealed += n
-		if !more {
-			return head, sealed, nil
-		}
-	}
+func (s *Seals) logs() chain.Logs[tenancy.AccountID, Head, sealRow] {
+	return chain.Logs[tenancy.AccountID, Head, sealRow]{Head: s.Head, Next: next, Due: due, Note: s.cfg.Note}
 }
 
-func (s *Seals) sealPage(ctx context.Context, db bun.IDB, account tenancy.AccountID) (head Head, n int64, more bool, err error) {
-	// The head is read first. Whoever seals anything after that takes the number
-	// after it, and then this one's first insert finds it taken.
-	if head, err = s.Head(ctx, db, account); err != nil {
-		return head, 0, false, err
+// next makes the seals of a page of lines after the head.
+func next(ctx context.Context, db bun.IDB, head Head) (Head, []sealRow, error) {
+	if head.Number > math.MaxInt64-chain.Page {
+		return head, nil, errors.New("seals: the chain has a number that nobody can have reached: verify it")
 	}
-	if head.Number > math.MaxInt64-page {
-		return head, 0, false, errors.New("seals: the chain has a number that nobody can have reached: verify it")
-	}
-	lines, err := unsealed(ctx, db, account)
-	if err != nil || len(lines) == 0 {
-		return head, 0, false, err
-	}
-	old := head
+	lines, err := unsealed(ctx, db, head.Account)
 	rows := make([]sealRow, len(lines))
 	for i, line := range lines {
 		head.Number++
 		head.Hash = Hash(head.Hash, head.Number, line)
-		rows[i] = sealRow{Account: account, Number: head.Number, Audit: line.ID, Hash: head.Hash}
+		rows[i] = sealRow{Account: head.Account, Number: head.Number, Audit: line.ID, Hash: head.Hash}
 	}
-	// One row alone is the lock: who has inserted it is the only one to go on from
-	// the head, and the others wait here.
-	res, err := db.NewInsert().Model(&rows[0]).On("CONFLICT DO NOTHING").Exec(ctx)
-	if err != nil {
-		return old, 0, false, err
-	}
-	if first, err := res.RowsAffected(); err != nil || first == 0 {
-		return old, 0, err == nil, err // somebody else was faster: look again
-	}
-	if rest := rows[1:]; len(rest) > 0 {
-		if _, err := db.NewInsert().Model(&rest).Exec(ctx); err != nil {
-			return old, 0, false, err
-		}
-	}
-	return head, int64(len(rows)), len(rows) == page, nil
+	return head, rows, err
 }
 
 // lineRow is a line of the log, or none.
@@ -188,7 +144,7 @@ func unsealed(ctx context.Context, db bun.IDB, account tenancy.AccountID) ([]ten
 	err := db.NewRaw(`SELECT au.audit_id, au.at, au.actor_kind, au.actor_id, au.action, au.target, au.reason, au.data
 		FROM tenancy_audit AS au WHERE au.account_id = ? AND NOT EXISTS (
 			SELECT 1 FROM tenancy_audit_seals AS s WHERE s.account_id = au.account_id AND s.audit_id = au.audit_id)
-		ORDER BY au.audit_id LIMIT ?`, account, page).Scan(ctx, &rows)
+		ORDER BY au.audit_id LIMIT ?`, account, chain.Page).Scan(ctx, &rows)
 	if err != nil {
 		return nil, err
 	}
@@ -205,18 +161,8 @@ func unsealed(ctx context.Context, db bun.IDB, account tenancy.AccountID) ([]ten
 // Run seals what has no seal until ctx ends, every Config.Every. Any number of
 // processes may run it. It returns when ctx is done, with nil.
 func (s *Seals) Run(ctx context.Context, db *bun.DB) error {
-	tick := time.NewTicker(s.cfg.Every)
-	defer tick.Stop()
-	for {
-		if _, err := s.SealDue(ctx, db); err != nil && ctx.Err() == nil {
-			slog.ErrorContext(ctx, "quitrent: sealing the audit log", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+	chain.Run(ctx, db, "the audit log", s.cfg.Every, s.SealDue)
+	return nil
 }
 
 // SealDue is one round of Run, for hosts with a scheduler of their own: it seals every
@@ -224,34 +170,14 @@ func (s *Seals) Run(ctx context.Context, db *bun.DB) error {
 // many. An account whose log cannot be sealed does not keep the others from it; the
 // error names it. A round reads the keys of the whole log.
 func (s *Seals) SealDue(ctx context.Context, db *bun.DB) (int64, error) {
-	total, err := s.sealAndNote(ctx, db, "")
-	errs := []error{err}
-	for after := tenancy.AccountID(""); ; {
-		var due []tenancy.AccountID
-		err := db.NewRaw(`SELECT DISTINCT au.account_id FROM tenancy_audit AS au WHERE au.account_id > ? AND NOT EXISTS (
-				SELECT 1 FROM tenancy_audit_seals AS s WHERE s.account_id = au.account_id AND s.audit_id = au.audit_id)
-			ORDER BY au.account_id LIMIT ?`, after, page).Scan(ctx, &due)
-		if err != nil || len(due) == 0 {
-			return total, errors.Join(append(errs, err)...)
-		}
-		for _, account := range due {
-			n, err := s.sealAndNote(ctx, db, account)
-			total += n
-			if ctx.Err() != nil {
-				return total, ctx.Err()
-			}
-			if err != nil {
-				errs = append(errs, fmt.Errorf("account %s: %w", account, err))
-			}
-		}
-		after = due[len(due)-1]
-	}
+	own, ownErr := s.logs().SealNote(ctx, db, "")
+	others, err := s.logs().SealDue(ctx, db)
+	return own + others, errors.Join(ownErr, err)
 }
 
-func (s *Seals) sealAndNote(ctx context.Context, db *bun.DB, account tenancy.AccountID) (int64, error) {
-	head, n, err := s.seal(ctx, db, account)
-	if err == nil && n > 0 && s.cfg.Note != nil {
-		err = s.cfg.Note(ctx, head)
-	}
-	return n, err
+func due(ctx context.Context, db *bun.DB, after tenancy.AccountID) (due []tenancy.AccountID, err error) {
+	err = db.NewRaw(`SELECT DISTINCT au.account_id FROM tenancy_audit AS au WHERE au.account_id > ? AND NOT EXISTS (
+			SELECT 1 FROM tenancy_audit_seals AS s WHERE s.account_id = au.account_id AND s.audit_id = au.audit_id)
+		ORDER BY au.account_id LIMIT ?`, after, chain.Page).Scan(ctx, &due)
+	return due, err
 }

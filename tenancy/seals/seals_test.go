@@ -185,6 +185,7 @@ func TestVerify_FindsEveryKindOfTampering(t *testing.T) {
 			{"line removed", []string{"DELETE FROM tenancy_audit " + third}, []string{"3 " + there}},
 			{"line and seal removed", []string{"DELETE FROM tenancy_audit " + third, "DELETE FROM tenancy_audit_seals WHERE account_id = 'acc_1' AND number = 3"}, []string{"4 " + gaps}},
 			{"line, and its seal made anew", []string{"UPDATE tenancy_audit SET target = 'x' " + third, "UPDATE tenancy_audit_seals SET hash = 'RESEAL' WHERE account_id = 'acc_1' AND number = 3"}, []string{"4 " + hash}},
+			{"seal rewritten", []string{"UPDATE tenancy_audit_seals SET hash = 'x' WHERE account_id = 'acc_1' AND number = 3"}, []string{"3 " + hash}},
 			{"two lines swapped", []string{
 				"UPDATE tenancy_audit_seals SET audit_id = 'x' WHERE account_id = 'acc_1' AND number = 2",
 				"UPDATE tenancy_audit_seals SET audit_id = (SELECT audit_id FROM kept_seals WHERE number = 2) WHERE account_id = 'acc_1' AND number = 4",
