@@ -221,3 +221,41 @@ func TestSQLite_WithOneConnectionDoesNotDeadlock(t *testing.T) {
 	}
 	creditstest.RequireSound(t, l, db, "")
 }
+
+// Neither a balance nor a deduction adds up what was spent before: they never read an
+// entry but by its key, however many there are.
+func TestBalance_IsNotAddedUpFromTheEntries(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		fund(t, l, db, 1000)
+		asked := func() (queries []string) {
+			hooked := db.WithQueryHook(onQuery(func(query string) { queries = append(queries, query) }))
+			creditstest.RequireBalance(t, l, hooked, acc, creditsOf(t, l, db))
+			deduct(t, l, hooked, credits.Deduct{Account: acc, Amount: 1})
+			joined(t, hooked, func(tx bun.Tx) { deduct(t, l, tx, credits.Deduct{Account: acc, Amount: 1}) })
+			return queries
+		}
+		_ = asked() // a statement is prepared
+		few := asked()
+		for range 300 {
+			deduct(t, l, db, credits.Deduct{Account: acc, Amount: 1})
+		}
+		many := asked()
+		if len(few) != len(many) {
+			t.Errorf("%d statements after many deductions, %d after few", len(many), len(few))
+		}
+		for _, q := range many {
+			if strings.Contains(q, "credits_splits") || strings.Contains(q, "FROM credits_entries") || strings.Contains(q, "JOIN credits_entries") {
+				t.Errorf("it reads what was spent before: %s", q)
+			}
+		}
+	})
+}
+
+func creditsOf(t *testing.T, l *credits.Ledger, db bun.IDB) int64 {
+	t.Helper()
+	b, err := l.Balance(t.Context(), db, acc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Spendable
+}
