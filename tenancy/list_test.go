@@ -81,8 +81,8 @@ func TestM1_List_GoesPageByPageThroughAPlanOrAStatus(t *testing.T) {
 						if err != nil {
 							t.Fatal(err)
 						}
-						if limit > 0 && len(found) > limit {
-							t.Errorf("%+v: %d on a page", page, len(found))
+						if limit > 0 && len(found) > limit || len(got) > len(all) {
+							t.Fatalf("%+v: %d on a page, after %d", page, len(found), len(got))
 						}
 						got = append(got, found...)
 						if len(found) == 0 {
