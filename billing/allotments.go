@@ -40,7 +40,8 @@ func Allotments(ledger *credits.Ledger) tenancy.ChangeHook {
 // Allot makes the allotments of an account what its status, its plan and its payments
 // say. Allotments, as a hook, does so whenever one of them changes: Allot is for what
 // no hook has seen, an account that was adopted or is older than the hook, or a plan
-// whose monthly credits are others now. Called again it changes nothing.
+// whose monthly credits are others now, for which AllotAll calls it for every account.
+// Called again it changes nothing.
 //
 // It returns tenancy.ErrNoAccount; after any other error roll back.
 func (s *Subscriptions) Allot(ctx context.Context, db bun.IDB, account tenancy.AccountID) error {

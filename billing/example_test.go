@@ -186,3 +186,64 @@ func ExampleAllotments() {
 	// 2026-02-28 200 <nil>
 	// 2026-07-01 100 <nil>
 }
+
+// An operator changes what a plan grants, and every account that is on it follows. The
+// loop takes some at a time: a job would keep Next and go on from it another day.
+func ExampleSubscriptions_AllotAll() {
+	ctx := context.Background()
+	db, closeDB := exampleDB(ctx)
+	defer closeDB()
+
+	ledger := credits.New(credits.Config{})
+	accounts := tenancy.New(tenancy.Config{
+		OnRegister: []tenancy.Hook{ledger.OnRegister},
+		OnChange:   []tenancy.ChangeHook{billing.Allotments(ledger)},
+	})
+	subscriptions, err := billing.New(accounts, ledger, billing.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	grants := func(monthly int64) {
+		_, err := accounts.Ensure(ctx, db, tenancy.Plan{
+			Slug: "free", Name: "Free", Active: true, MonthlyCredits: monthly,
+			Prices: []tenancy.Price{{Currency: "USD", Interval: tenancy.Monthly}},
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+	}
+	grants(1000)
+	var people []tenancy.AccountID
+	for _, name := range []string{"ada", "bob", "eve"} {
+		r, err := accounts.Register(ctx, db, tenancy.Register{Name: name, Email: name + "@example.com", Plan: "free"})
+		if err != nil {
+			log.Fatal(err)
+		}
+		people = append(people, r.Account.ID)
+	}
+
+	grants(1500)
+	for next := (billing.AllotAll{Plan: "free", Limit: 2}); ; {
+		did, err := subscriptions.AllotAll(ctx, db, next)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(did.Accounts, "accounts,", len(did.Failed), "failed")
+		if next.After = did.Next; next.After == "" {
+			break
+		}
+	}
+	for _, account := range people {
+		allotments, err := ledger.Allotments(ctx, db, account)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(allotments[0].Amount, "a month")
+	}
+	// Output:
+	// 2 accounts, 0 failed
+	// 1 accounts, 0 failed
+	// 1500 a month
+	// 1500 a month
+	// 1500 a month
+}

@@ -21,7 +21,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	dbtest.Main(m, map[string]dbtest.ChildFunc{"confirm": confirmChild, "confirm and hang": confirmAndHangChild, "confirm and sweep": confirmAndSweepChild})
+	dbtest.Main(m, map[string]dbtest.ChildFunc{"confirm": confirmChild, "confirm and hang": confirmAndHangChild, "confirm and sweep": confirmAndSweepChild, "allot all": allotAllChild})
 }
 
 // t0 is when most tests begin. It has microseconds, which both databases keep.

@@ -159,6 +159,7 @@ func serve(t *testing.T, db *bun.DB, who string) {
 	must(reset, err)
 	must(mails.Reset(ctx, db, emails.Reset{Token: reset.Token, Password: "staple-horse-battery"}))
 	must(subscriptions.LapseDue(ctx, db))
+	must(subscriptions.AllotAll(ctx, db, billing.AllotAll{}))
 	must(accounts.DeliverDue(ctx, db))
 	creditstest.RequireSound(t, ledger, db, account)
 	creditstest.RequireBalance(t, ledger, db, account, 3_007)

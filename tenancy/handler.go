@@ -66,11 +66,17 @@ type reason struct {
 
 // Operator serves accounts to those who run the service, as check allows:
 //
+//	GET  /accounts                     {"accounts": […], "next": "…"}, in the order of ids;
+//	                                   ?plan=, ?status=, ?limit= (1 to 500), ?after= the next
 //	GET  /accounts/{account}
 //	POST /accounts/{account}/suspend   {"reason": "…"}
 //	POST /accounts/{account}/resume    {"reason": "…"}
 //	POST /accounts/{account}/close     {"reason": "…"}
 //	POST /accounts/{account}/restore   {"reason": "…"}
+//
+// The list is what List reads, for an operator or the system (others: ErrForbidden, 403);
+// a filter, a mark or a limit that makes no sense is answered with ErrInvalid (422). That
+// somebody looked is not in the audit log.
 func (a *Accounts) Operator(db *bun.DB, check Authorizer) http.Handler {
 	mux := problem.NewMux(a.cfg.OnError)
 	handle := func(pattern string, do func(r *http.Request, id AccountID, actor Actor, why string) (Account, error)) {
@@ -93,6 +99,28 @@ func (a *Accounts) Operator(db *bun.DB, check Authorizer) http.Handler {
 			return nil
 		})
 	}
+	mux.Route("GET /accounts", func(w http.ResponseWriter, r *http.Request) error {
+		actor, err := check.Authorize(r)
+		if err != nil {
+			return err
+		}
+		if !actor.acrossAccounts() {
+			return ErrForbidden
+		}
+		var page List
+		if err := page.parse(r); err != nil {
+			return err
+		}
+		found, err := page.read(r.Context(), db)
+		if err != nil {
+			return err
+		}
+		problem.JSON(w, http.StatusOK, struct {
+			Accounts []Account `json:"accounts"`
+			Next     AccountID `json:"next,omitzero"`
+		}{found, page.next(found)})
+		return nil
+	})
 	handle("GET /accounts/{account}", func(r *http.Request, id AccountID, _ Actor, _ string) (Account, error) {
 		return a.Get(r.Context(), db, id)
 	})

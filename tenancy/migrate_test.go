@@ -63,7 +63,7 @@ func TestM15_Migrations_UpDownAndUpAgainWithRows(t *testing.T) {
 				t.Errorf("%s (-want +got):\n%s%v", what, d, err)
 			}
 		}
-		all := []string{"0001_tenancy", "0002_people", "0003_invitations", "0004_lifecycle", "0005_audit_seals", "0006_retention", "0007_changes", "0008_verified", "0009_inviters"}
+		all := []string{"0001_tenancy", "0002_people", "0003_invitations", "0004_lifecycle", "0005_audit_seals", "0006_retention", "0007_changes", "0008_verified", "0009_inviters", "0010_listing"}
 		status("before", nil, all)
 		for range 2 {
 			for range 2 { // the second time there is nothing to do

@@ -61,8 +61,9 @@ func newPlanRow(p Plan, at time.Time) (*planRow, error) {
 // Ensure makes the catalogue say what plans say: it creates those that are missing,
 // updates those that differ and leaves every other plan alone. It returns the slugs
 // of what it created or changed, in their order; called again, none. A changed plan
-// counts at once for every account that is on it. ErrInvalid: a plan makes no sense
-// or is given twice, and nothing is written.
+// counts at once for every account that is on it, except that what accounts are granted
+// month by month follows by AllotAll of package billing. ErrInvalid: a plan makes no
+// sense or is given twice, and nothing is written.
 func (a *Accounts) Ensure(ctx context.Context, db bun.IDB, plans ...Plan) ([]string, error) {
 	// In one order, so that programs that list them in another do not wait for
 	// each other in a circle.

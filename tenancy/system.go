@@ -22,7 +22,7 @@ func (a *Accounts) System(ctx context.Context, db bun.IDB, actor Actor, reason s
 	if strings.TrimSpace(reason) == "" {
 		return nil, fmt.Errorf("%w: work across accounts has a reason", ErrInvalid)
 	}
-	if actor.Kind != ActorOperator && actor.Kind != ActorSystem {
+	if !actor.acrossAccounts() {
 		return nil, ErrForbidden
 	}
 	if err := Record(ctx, db, Audit{At: a.now(), Actor: actor, Action: "tenancy.system", Reason: reason}); err != nil {
@@ -30,6 +30,9 @@ func (a *Accounts) System(ctx context.Context, db bun.IDB, actor Actor, reason s
 	}
 	return context.WithValue(ctx, scopeKey{}, &system{actor: actor}), nil
 }
+
+// acrossAccounts reports whether the actor may work across accounts.
+func (a Actor) acrossAccounts() bool { return a.Kind == ActorOperator || a.Kind == ActorSystem }
 
 // AcrossAccounts reports whether ctx is one that System made, and for whom.
 func AcrossAccounts(ctx context.Context) (Actor, bool) {

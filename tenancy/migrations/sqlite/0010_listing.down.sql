@@ -1,0 +1,3 @@
+DROP INDEX tenancy_accounts_status;
+
+DROP INDEX tenancy_accounts_plan;
