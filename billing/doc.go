@@ -63,8 +63,9 @@
 //
 // All this is worked out in the transaction that changes the account, in whatever process;
 // so every process that changes accounts has the hook. Allot does the same for what no hook
-// has seen: accounts that were adopted or are older than the hook, and those of a plan
-// whose credits, price or activity has changed.
+// has seen: accounts that were adopted or are older than the hook. AllotAll does it for
+// every account on a plan, after Ensure has changed the plan's credits, price or activity;
+// it says where it stopped and who failed, and may be called again at any time.
 //
 // # Money
 //

@@ -63,7 +63,8 @@
 // # Data
 //
 // Package owned keeps the host's own rows of one account apart from every other's,
-// and tenancytest.Run proves it. System makes a context for work across accounts.
+// and tenancytest.Run proves it. System makes a context for work across accounts; in it
+// List goes through them by plan and status.
 //
 // # Events and audit
 //

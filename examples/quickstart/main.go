@@ -157,6 +157,7 @@ func serve(ctx context.Context, db *bun.DB, addr, file string, ahead time.Durati
 	v1.Handle("/keys/", byPerson(tenancy.SignIn, keys.Handler(db)))
 	v1.Handle("/billing/{list}", byPerson(tenancy.Pay, subscriptions.Handler(db)))
 	desk := http.NewServeMux()
+	desk.Handle("/accounts", accounts.Operator(db, operator))
 	desk.Handle("/accounts/{account}", accounts.Operator(db, operator))
 	desk.Handle("/accounts/{account}/{verb}", accounts.Operator(db, operator))
 	desk.Handle("/transfers", subscriptions.Operator(db, operator))
