@@ -13,16 +13,17 @@ import (
 	"github.com/quitrent/quitrent/tenancy"
 )
 
-// single serves a caller who is alone.
+// single serves a caller who is alone, as far as its lane goes.
 func (l *Ledger) single(ctx context.Context, me *caller) (outcome, error) {
 	requests := []request{me.request}
-	if isPostgres(me.db) && !me.locked {
+	if me.at.way == bySwift {
 		outs, done, err := l.swift(ctx, me.db, requests, false)
-		if locked := errors.Is(outs[0].refusal, errLocked); err != nil || done[0] && !(locked && me.waits()) {
+		if err != nil || done[0] {
 			return outs[0], err
 		}
+		return outcome{refusal: errUnknown}, nil
 	}
-	outs, err := l.shared(ctx, me.db, requests, me.waits())
+	outs, err := l.shared(ctx, me.db, requests, me.at.way == byWaiting)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -49,7 +50,7 @@ func (l *Ledger) shared(ctx context.Context, db *bun.DB, requests []request, wai
 func (l *Ledger) serve(callers []*caller) {
 	ctx, cancel := context.WithTimeout(context.Background(), combineWithin)
 	defer cancel()
-	db, wait := callers[0].db, callers[0].waits()
+	db, wait := callers[0].db, callers[0].at.way == byWaiting
 	requests := requestsOf(callers)
 	var (
 		outs []outcome
@@ -74,6 +75,12 @@ func (l *Ledger) serve(callers []*caller) {
 	}
 	if err != nil {
 		l.again(ctx, slices.DeleteFunc(slices.Clone(callers), func(m *caller) bool { return m.err == nil }), err)
+	}
+	if callers[0].at.way == bySwift {
+		for _, m := range left {
+			m.out.refusal = errUnknown
+		}
+		return
 	}
 	if len(left) == 0 {
 		return
@@ -109,7 +116,7 @@ func (l *Ledger) again(ctx context.Context, callers []*caller, err error) {
 				}
 				var outs []outcome
 				again := guarded(func() (err error) {
-					outs, err = l.shared(ctx, m.db, []request{m.request}, m.waits())
+					outs, err = l.shared(ctx, m.db, []request{m.request}, m.at.way == byWaiting)
 					return err
 				})
 				switch {

@@ -34,7 +34,7 @@ const (
 const (
 	mostCombined = 256  // requests of a commit
 	mostWaiting  = 8192 // requests of a Ledger that wait for a commit
-	shards       = 2    // commits at once, of accounts that are not locked elsewhere
+	shards       = 2    // commits at once of each way that does not wait for locks
 )
 
 // combineWithin bounds a commit that is shared, which no caller's context does.
@@ -45,20 +45,38 @@ const combineWithin = 30 * time.Second
 type combiner struct {
 	mu      sync.Mutex
 	lanes   map[lane]*queue // only those at work
+	places  map[shelved]*place
 	waiting int
 }
 
-// lane is whose requests are served one commit after another: an account's, or those of
-// a share of all accounts.
+// lane is whose requests are served one commit after another: those of a share of all
+// accounts, as far as they go one way, or those of one account.
 type lane struct {
 	db      *sql.DB
+	way     way
 	shard   uint64
 	account tenancy.AccountID // or "": of the shard
 }
 
+// way is how a lane serves its requests. Those that it cannot serve go on in the next
+// one, so that they hold up nobody who needs less.
+type way int
+
+const (
+	bySwift   way = iota // by what is remembered of their accounts
+	byLocks              // by what is read under their locks too, but it waits for none
+	byWaiting            // for the lock of the one account; on SQLite, for the only lock
+)
+
 // queue is who waits while a lane is at work.
 type queue struct {
 	callers []*caller
+}
+
+// place is where an account's requests are, so that none overtakes another.
+type place struct {
+	at lane
+	n  int // of them
 }
 
 // caller waits for the outcome of a request.
@@ -66,10 +84,25 @@ type caller struct {
 	request request
 	db      *bun.DB
 	at      lane
-	locked  bool // its account was, by somebody else
 	done    chan struct{}
 	out     outcome
 	err     error
+}
+
+func (m *caller) who() shelved { return shelved{m.db.DB, m.request.account} }
+
+// onward is where a caller goes on that its lane could not serve.
+func (m *caller) onward(out outcome) (to lane, ok bool) {
+	to = m.at
+	switch {
+	case errors.Is(out.refusal, errUnknown):
+		to.way = byLocks
+	case errors.Is(out.refusal, errLocked):
+		to.way, to.shard, to.account = byWaiting, 0, m.request.account
+	default:
+		return to, false
+	}
+	return to, true
 }
 
 var seed = maphash.MakeSeed()
@@ -81,12 +114,15 @@ func (l *Ledger) ask(ctx context.Context, db bun.IDB, r request) (outcome, error
 	if !ok || r.alone || l.cfg.Combine == CombineOff {
 		return l.post(ctx, db, r)
 	}
-	at := lane{db: pool.DB}
-	switch {
-	case l.cfg.Combine == CombineAccount:
-		at.account = r.account
-	case isPostgres(pool): // SQLite has one writer
+	at := lane{db: pool.DB, way: byWaiting}
+	if isPostgres(pool) {
+		if at.way = byLocks; r.draw != nil {
+			at.way = bySwift
+		}
 		at.shard = maphash.String(seed, string(r.account)) % shards
+	}
+	if l.cfg.Combine == CombineAccount {
+		at.shard, at.account = 0, r.account
 	}
 	out, err := l.combiner.ask(ctx, l, &caller{request: r, db: pool, at: at})
 	if err == nil {
@@ -102,36 +138,48 @@ func (l *Ledger) ask(ctx context.Context, db bun.IDB, r request) (outcome, error
 // wait otherwise.
 func (c *combiner) ask(ctx context.Context, l *Ledger, me *caller) (outcome, error) {
 	c.mu.Lock()
-	if own := (lane{db: me.at.db, account: me.request.account}); c.lanes[own] != nil {
-		me.at = own
+	p := c.places[me.who()]
+	if p != nil {
+		me.at = p.at
 	}
-	if c.lanes[me.at] == nil {
+	idle := c.lanes[me.at] == nil
+	if !idle && c.waiting >= mostWaiting {
+		c.mu.Unlock()
+		return outcome{}, ErrBusy
+	}
+	if p == nil {
+		if c.places == nil {
+			c.places = map[shelved]*place{}
+		}
+		p = &place{at: me.at}
+		c.places[me.who()] = p
+	}
+	p.n++
+	if idle {
 		c.start(me.at)
 		c.mu.Unlock()
 		return c.alone(ctx, l, me)
-	}
-	if c.waiting >= mostWaiting {
-		c.mu.Unlock()
-		return outcome{}, ErrBusy
 	}
 	c.enqueue(me)
 	c.mu.Unlock()
 	return c.wait(ctx, me)
 }
 
-// alone serves a caller whose lane was not at work. Where its account is locked elsewhere
-// it goes on in the account's own lane, before those who came after it.
+// alone serves a caller whose lane was not at work.
 func (c *combiner) alone(ctx context.Context, l *Ledger, me *caller) (out outcome, err error) {
 	at, gone := me.at, false
 	defer func() {
 		if !gone {
+			c.finish(me)
 			c.next(l, at)
 		}
 	}()
-	if out, err = l.single(ctx, me); !errors.Is(out.refusal, errLocked) {
+	out, err = l.single(ctx, me)
+	to, on := me.onward(out)
+	if !on {
 		return out, err
 	}
-	first := c.move(me)
+	first := c.move(to, me)
 	c.next(l, at)
 	if gone = true; first {
 		return c.alone(ctx, l, me)
@@ -139,19 +187,35 @@ func (c *combiner) alone(ctx context.Context, l *Ledger, me *caller) (out outcom
 	return c.wait(ctx, me)
 }
 
-// move brings a caller to the lane of its account's own, and reports that nobody is at
-// work there yet. Who waits already goes on waiting.
-func (c *combiner) move(me *caller) bool {
+// move brings callers of one account to another lane, and those of the account who wait
+// behind them, and reports that nobody is at work there yet. Who is alone does not wait
+// there then, and all others go on waiting.
+func (c *combiner) move(to lane, callers ...*caller) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	me.at, me.locked = lane{db: me.at.db, account: me.request.account}, true
-	first := c.lanes[me.at] == nil
+	first := c.lanes[to] == nil
 	if first {
-		c.start(me.at)
+		c.start(to)
 	}
-	if !first || me.done != nil {
-		c.enqueue(me)
+	who, from := callers[0].who(), callers[0].at
+	for _, m := range callers {
+		if m.at = to; !first || m.done != nil {
+			c.enqueue(m)
+		}
 	}
+	c.places[who].at = to
+	if c.places[who].n == len(callers) {
+		return first
+	}
+	old, now := c.lanes[from], c.lanes[to]
+	old.callers = slices.DeleteFunc(old.callers, func(m *caller) bool {
+		if m.who() != who {
+			return false
+		}
+		m.at = to
+		now.callers = append(now.callers, m)
+		return true
+	})
 	return first
 }
 
@@ -162,6 +226,22 @@ func (c *combiner) enqueue(me *caller) {
 	q := c.lanes[me.at]
 	q.callers = append(q.callers, me)
 	c.waiting++
+}
+
+// finish is for callers that have their outcome, or want none any more.
+func (c *combiner) finish(callers ...*caller) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range callers {
+		c.gone(m)
+	}
+}
+
+func (c *combiner) gone(m *caller) {
+	p := c.places[m.who()]
+	if p.n--; p.n == 0 {
+		delete(c.places, m.who())
+	}
 }
 
 // wait is for the outcome of a caller in a queue.
@@ -176,10 +256,6 @@ func (c *combiner) wait(ctx context.Context, me *caller) (outcome, error) {
 		return outcome{}, fmt.Errorf("%w (%w)", ErrOutcomeUnknown, ctx.Err())
 	}
 }
-
-// waits reports that the caller's lane waits for locks: an account's own does, and
-// SQLite's, which has one lock for all.
-func (m *caller) waits() bool { return m.at.account != "" || !isPostgres(m.db) }
 
 // start says that a lane is at work.
 func (c *combiner) start(at lane) {
@@ -203,6 +279,7 @@ func (c *combiner) leave(me *caller) bool {
 	}
 	q.callers = slices.Delete(q.callers, i, i+1)
 	c.waiting--
+	c.gone(me)
 	return true
 }
 
@@ -253,17 +330,32 @@ func (c *combiner) gather(at lane) {
 	}
 }
 
-// hand answers the callers, but those whose account is locked elsewhere: these go on in
-// a lane of the account's own, in their order.
+// hand answers the callers, but those that have to go on elsewhere, who do so in their
+// order.
 func (c *combiner) hand(l *Ledger, callers []*caller) {
+	var served []*caller
+	moved := map[lane]map[tenancy.AccountID][]*caller{}
 	for _, m := range callers {
-		if !errors.Is(m.out.refusal, errLocked) {
-			close(m.done)
+		to, on := m.onward(m.out)
+		if !on {
+			served = append(served, m)
 			continue
 		}
 		m.out = outcome{}
-		if c.move(m) {
-			go c.work(l, m.at)
+		if moved[to] == nil {
+			moved[to] = map[tenancy.AccountID][]*caller{}
+		}
+		moved[to][m.request.account] = append(moved[to][m.request.account], m)
+	}
+	c.finish(served...)
+	for _, m := range served {
+		close(m.done)
+	}
+	for to, accounts := range moved {
+		for _, group := range accounts {
+			if c.move(to, group...) {
+				go c.work(l, to)
+			}
 		}
 	}
 }

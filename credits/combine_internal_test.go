@@ -51,11 +51,11 @@ func (l *Ledger) waiters() int {
 	return l.combiner.waiting
 }
 
-// works reports that a lane of the account's own, or all of SQLite's, is at work.
+// works reports that the account's own lane, or SQLite's, is at work.
 func (l *Ledger) works(db *bun.DB, account tenancy.AccountID) bool {
 	l.combiner.mu.Lock()
 	defer l.combiner.mu.Unlock()
-	at := lane{db: db.DB, account: account}
+	at := lane{db: db.DB, way: byWaiting, account: account}
 	if !isPostgres(db) && l.cfg.Combine == CombineAll {
 		at.account = ""
 	}

@@ -12,9 +12,9 @@ import (
 	"github.com/quitrent/quitrent/tenancy"
 )
 
-// deduction is a caller of a batch as ask makes it.
+// deduction is a caller of a batch that goes the way by locks, as ask makes it.
 func deduction(l *Ledger, db *bun.DB, account tenancy.AccountID, n int64, key string) *caller {
-	return &caller{db: db, at: lane{db: db.DB}, done: make(chan struct{}), request: l.deduction(Deduct{Account: account, Amount: n, Key: key})}
+	return &caller{db: db, at: lane{db: db.DB, way: byLocks}, done: make(chan struct{}), request: l.deduction(Deduct{Account: account, Amount: n, Key: key})}
 }
 
 // outcomesOf serves callers as one batch and says what came of each.
@@ -25,6 +25,15 @@ func outcomesOf(l *Ledger, callers ...*caller) []string {
 
 // answersTo is outcomesOf, and waits for those that go on in a lane of their own.
 func answersTo(l *Ledger, callers ...*caller) []string {
+	c := &l.combiner
+	c.places = map[shelved]*place{}
+	for _, m := range callers {
+		if c.places[m.who()] == nil {
+			c.places[m.who()] = &place{at: m.at}
+		}
+		c.places[m.who()].n++
+	}
+	c.start(callers[0].at)
 	l.serve(callers)
 	l.combiner.hand(l, callers)
 	for _, m := range callers {

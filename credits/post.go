@@ -116,8 +116,12 @@ func (l *Ledger) posted(ctx context.Context, db bun.IDB, requests []request, wai
 	return outs, books, flush(ctx, db, books)
 }
 
-// errLocked says that somebody else has an account's lock. It reaches no caller.
-var errLocked = errors.New("credits: the account is locked")
+// These reach no caller: somebody else has an account's lock, or what is remembered of the
+// account is not enough.
+var (
+	errLocked  = errors.New("credits: the account is locked")
+	errUnknown = errors.New("credits: the account is to be read")
+)
 
 // answer is what the request's key did before, or what the request does now.
 func (b *book) answer(ctx context.Context, r request) (outcome, error) {
