@@ -165,6 +165,20 @@ func TestInvalid_IsRefusedBeforeAnythingIsWritten(t *testing.T) {
 		cases["grant with a key with "+name] = granting(credits.Grant{Account: acc, Amount: 1, Key: key})
 		cases["refund with a key with "+name] = refunding(credits.Refund{Account: acc, Entry: 1, Key: key})
 	}
+	for name, id := range map[string]string{"no hold": "", "a hold with a NUL": "hld_\x00", "a long hold": strings.Repeat("h", 65)} {
+		cases["settle of "+name] = func(l *credits.Ledger, tx bun.IDB, t *testing.T) error {
+			_, err := l.Settle(t.Context(), tx, credits.Settle{Account: acc, Hold: id, Amount: 1})
+			return err
+		}
+		cases["release of "+name] = func(l *credits.Ledger, tx bun.IDB, t *testing.T) error {
+			_, err := l.Release(t.Context(), tx, credits.Release{Account: acc, Hold: id})
+			return err
+		}
+		cases["extension of "+name] = func(l *credits.Ledger, tx bun.IDB, t *testing.T) error {
+			_, err := l.Extend(t.Context(), tx, credits.Extend{Account: acc, Hold: id})
+			return err
+		}
+	}
 	for _, id := range []tenancy.AccountID{"", "a\x00", "\xff", "a b", "ü"} {
 		cases["balance of account "+string(id)] = func(l *credits.Ledger, tx bun.IDB, t *testing.T) error {
 			_, err := l.Balance(t.Context(), tx, id)
