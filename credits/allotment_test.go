@@ -538,6 +538,19 @@ func TestAllotment_OfEachUnitIsItsOwn(t *testing.T) {
 		seconds := credits.New(credits.Config{Now: clock.Now, Unit: "gpu_second"})
 		allot(t, l, db, credits.SetAllotment{Account: acc, Name: "plan", Amount: 100})
 		allot(t, seconds, db, credits.SetAllotment{Account: acc, Name: "plan", Amount: 60})
+		if _, err := l.SetAllotment(t.Context(), db, credits.SetAllotment{Account: other, Name: "plan", Amount: 30}); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			l       *credits.Ledger
+			account tenancy.AccountID
+			amount  int64
+		}{{l, acc, 100}, {seconds, acc, 60}, {l, other, 30}} {
+			list, err := c.l.Allotments(t.Context(), db, c.account)
+			if err != nil || len(list) != 1 || list[0].Amount != c.amount {
+				t.Errorf("%+v, %v", list, err)
+			}
+		}
 		clock.Set(at(4, 1))
 		creditstest.RequireBalance(t, l, db, acc, 100)
 		creditstest.RequireBalance(t, seconds, db, acc, 60)

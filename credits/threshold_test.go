@@ -237,6 +237,34 @@ func TestThreshold_RemovedIsHeardOfNoMore(t *testing.T) {
 	})
 }
 
+func TestThreshold_OfOneAccountAndUnitIsNoOthers(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		seconds := credits.New(credits.Config{Unit: "gpu_second", Now: func() time.Time { return start }})
+		places := []struct {
+			l       *credits.Ledger
+			account tenancy.AccountID
+			low     int64
+		}{{l, acc, 1}, {l, other, 2}, {seconds, acc, 3}}
+		for _, p := range places {
+			if _, err := p.l.SetThreshold(t.Context(), db, credits.SetThreshold{Account: p.account, Low: p.low}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, p := range places {
+			list, err := p.l.Thresholds(t.Context(), db, p.account)
+			if err != nil || len(list) != 1 || list[0].Low != p.low {
+				t.Errorf("%d: %+v, %v", i, list, err)
+			}
+			if err := p.l.RemoveThreshold(t.Context(), db, credits.RemoveThreshold{Account: p.account}); err != nil {
+				t.Fatal(err)
+			}
+			if n := rows(t, db)["credits_thresholds"]; n != len(places)-1-i {
+				t.Errorf("%d: %d thresholds are left", i, n)
+			}
+		}
+	})
+}
+
 // That a grant takes effect is due only where somebody is to hear of it.
 func TestThreshold_MakesDueWhatTakesEffect(t *testing.T) {
 	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, _ *tenancytest.Clock) {
