@@ -288,6 +288,104 @@ func TestAllotment_OtherPeriodsBeginWhenTheRunningOneHasEnded(t *testing.T) {
 	})
 }
 
+// Whatever of the calendar changes, its periods are counted anew, and only then.
+func TestAllotment_WithAnotherAnchorLengthOrZoneHasOtherPeriods(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, _ *tenancytest.Clock) {
+		for name, c := range map[string]struct {
+			was, is credits.Every
+			anchor  time.Time
+			zone    string
+			next    time.Time
+		}{
+			"nothing":        {credits.Every{Months: 1}, credits.Every{Months: 1}, start, "UTC", at(4, 1)},
+			"another anchor": {credits.Every{Months: 1}, credits.Every{Months: 1}, at(3, 15), "UTC", at(4, 15)},
+			"other months":   {credits.Every{Months: 1}, credits.Every{Months: 2}, start, "UTC", at(5, 1)},
+			"other days":     {credits.Every{Days: 7}, credits.Every{Days: 10}, start, "UTC", at(3, 11)},
+			"days":           {credits.Every{Months: 1}, credits.Every{Days: 7}, start, "UTC", at(4, 5)},
+			// There the clocks are put forward in March, so that April begins too early.
+			"another zone": {credits.Every{Months: 1}, credits.Every{Months: 1}, start, "Europe/Vienna", at(5, 1).Add(-time.Hour)},
+		} {
+			allot(t, l, db, credits.SetAllotment{Account: acc, Name: name, Amount: 1, Every: c.was})
+			got := allot(t, l, db, credits.SetAllotment{Account: acc, Name: name, Amount: 1, Every: c.is, Anchor: c.anchor, Zone: c.zone})
+			if !got.NextAt.Equal(c.next) {
+				t.Errorf("%s: next at %s, want %s", name, got.NextAt, c.next)
+			}
+		}
+	})
+}
+
+func TestAllotment_TheFirstOfSeveralIsDueNext(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
+		due := func(want time.Time) {
+			t.Helper()
+			next := scan[bun.NullTime](t, db, "SELECT renews_at FROM credits_accounts WHERE account_id = ?", acc)
+			if !next.Equal(want) {
+				t.Errorf("due at %s, want %s", next.Time, want)
+			}
+		}
+		for _, s := range []credits.SetAllotment{
+			{Name: "a", Amount: 2, Every: credits.Every{Days: 14}},
+			{Name: "b", Amount: 1, Every: credits.Every{Days: 7}},
+			{Name: "c", Amount: 4},
+			{Name: "d", Amount: 8},
+		} {
+			s.Account = acc
+			allot(t, l, db, s)
+		}
+		due(at(3, 8))
+		clock.Set(at(3, 8))
+		requireBalance(t, l, db, credits.Balance{Booked: 15, Spendable: 15})
+		due(at(3, 15))
+		endAllotment(t, l, db, "b")
+		due(at(3, 15))
+		endAllotment(t, l, db, "d") // whose period runs on
+		due(at(3, 15))
+		clock.Set(at(3, 16))
+		requireBalance(t, l, db, credits.Balance{Booked: 14, Spendable: 14})
+		due(at(3, 29))
+		endAllotment(t, l, db, "a")
+		due(at(4, 1))
+		clock.Set(at(4, 2))
+		requireBalance(t, l, db, credits.Balance{Booked: 4, Spendable: 4})
+		creditstest.RequireSound(t, l, db, acc)
+	})
+}
+
+func TestAllotment_DatesAreOfTheYears1900To9998(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		first := time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC)
+		end := time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+		last := end.Add(-time.Microsecond)
+		allot(t, l, db, credits.SetAllotment{Account: acc, Name: "plan", Amount: 1, Anchor: first, From: first, Until: last})
+		allot(t, l, db, credits.SetAllotment{Account: acc, Name: "late", Amount: 1, Anchor: last, From: last})
+		for _, at := range []time.Time{first.Add(-time.Microsecond), end} {
+			for _, s := range []credits.SetAllotment{{Anchor: at}, {From: at}, {Until: at}} {
+				s.Account, s.Name, s.Amount = acc, "plan", 1
+				_, err := l.SetAllotment(t.Context(), db, s)
+				requireError(t, err, credits.ErrInvalid)
+			}
+		}
+	})
+}
+
+// Keys are an account's own: what another used of them takes no period away.
+func TestAllotment_IsGrantedWhateverKeysOthersHaveUsed(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
+		allot(t, l, db, credits.SetAllotment{Account: acc, Name: "plan", Amount: 100})
+		grant(t, l, db, credits.Grant{Account: other, Amount: math.MaxInt64, Key: "all"})
+		keys := []string{"quitrent:allotment:plan:2026-04-01T09:00:00Z", "quitrent:allotment:plan:2026-05-01T09:00:00Z"}
+		_, err := l.Grant(t.Context(), db, credits.Grant{Account: other, Amount: 1, Key: keys[0]})
+		requireError(t, err, credits.ErrOverflow) // which is remembered
+		if _, err := l.Deduct(t.Context(), db, credits.Deduct{Account: other, Amount: 1}); err != nil {
+			t.Fatal(err)
+		}
+		grant(t, l, db, credits.Grant{Account: other, Amount: 1, Key: keys[1]})
+		clock.Set(at(5, 1))
+		requireStory(t, l, db, "grant +100 =100 2026-03-01T09:00", "expire -100 =0 2026-04-01T09:00", "grant +100 =100 2026-04-01T09:00",
+			"expire -100 =0 2026-05-01T09:00", "grant +100 =100 2026-05-01T09:00")
+	})
+}
+
 func TestAllotment_EndsAndGoesOn(t *testing.T) {
 	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
 		plan := credits.SetAllotment{Account: acc, Name: "plan", Amount: 100}
@@ -440,6 +538,19 @@ func TestAllotment_OfEachUnitIsItsOwn(t *testing.T) {
 		seconds := credits.New(credits.Config{Now: clock.Now, Unit: "gpu_second"})
 		allot(t, l, db, credits.SetAllotment{Account: acc, Name: "plan", Amount: 100})
 		allot(t, seconds, db, credits.SetAllotment{Account: acc, Name: "plan", Amount: 60})
+		if _, err := l.SetAllotment(t.Context(), db, credits.SetAllotment{Account: other, Name: "plan", Amount: 30}); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			l       *credits.Ledger
+			account tenancy.AccountID
+			amount  int64
+		}{{l, acc, 100}, {seconds, acc, 60}, {l, other, 30}} {
+			list, err := c.l.Allotments(t.Context(), db, c.account)
+			if err != nil || len(list) != 1 || list[0].Amount != c.amount {
+				t.Errorf("%+v, %v", list, err)
+			}
+		}
 		clock.Set(at(4, 1))
 		creditstest.RequireBalance(t, l, db, acc, 100)
 		creditstest.RequireBalance(t, seconds, db, acc, 60)

@@ -319,6 +319,67 @@ func TestBudget_OfOneAccountAndUnitIsNoOthers(t *testing.T) {
 
 // A refusal under a key says the same for ever, whoever asks and whatever the budget is by
 // then.
+// Of two that share an id, or a kind, or an account, or a unit, each has a budget of its own.
+func TestBudget_CountsWhatItsSubjectHoldsAndSpendsAndNobodyElse(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
+		seconds := credits.New(credits.Config{Unit: "gpu_second", Now: clock.Now})
+		namesake := tenancy.Actor{Kind: tenancy.ActorUser, ID: keyA.ID}
+		fund(t, l, db, 10_000)
+		grant(t, l, db, credits.Grant{Account: other, Amount: 100, Key: "fund"})
+		grant(t, seconds, db, credits.Grant{Account: acc, Amount: 100, Key: "seconds"})
+		hold(t, l, db, credits.Hold{Account: acc, Amount: 1, Actor: keyA})
+		hold(t, l, db, credits.Hold{Account: acc, Amount: 2, Actor: keyA, OnBehalf: ada})
+		hold(t, l, db, credits.Hold{Account: acc, Amount: 4, Actor: keyB, OnBehalf: ada})
+		hold(t, l, db, credits.Hold{Account: acc, Amount: 8, Actor: namesake})
+		hold(t, l, db, credits.Hold{Account: acc, Amount: 16, Actor: keyB, OnBehalf: namesake})
+		hold(t, l, db, credits.Hold{Account: other, Amount: 32, Actor: keyA, OnBehalf: ada})
+		hold(t, seconds, db, credits.Hold{Account: acc, Amount: 64, Actor: keyA, OnBehalf: ada})
+		h := hold(t, l, db, credits.Hold{Account: acc, Amount: 128, Actor: keyA, OnBehalf: ada})
+		if _, err := l.Release(t.Context(), db, credits.Release{Account: acc, Hold: h.ID}); err != nil {
+			t.Fatal(err)
+		}
+		h = hold(t, l, db, credits.Hold{Account: acc, Amount: 256, Actor: keyA, OnBehalf: ada})
+		settle(t, l, db, credits.Settle{Account: acc, Hold: h.ID, Amount: 100})
+		hold(t, l, db, credits.Hold{Account: acc, Amount: 512, Actor: keyA, For: time.Minute, AtEnd: credits.AtEndReview})
+		clock.Advance(time.Minute) // it waits for somebody to decide
+
+		held := map[tenancy.Actor]int64{keyA: 1 + 2 + 512, keyB: 4 + 16, ada: 2 + 4, namesake: 8 + 16}
+		for subject, want := range held {
+			if b := setBudget(t, l, db, credits.SetBudget{Subject: subject, Limit: 5000}); b.Used != 0 || b.Held != want {
+				t.Errorf("%+v holds %d, want %d", subject, b.Held, want)
+			}
+		}
+		for _, c := range []struct {
+			l       *credits.Ledger
+			account tenancy.AccountID
+			held    int64
+		}{{l, other, 32}, {seconds, acc, 64}} {
+			b, err := c.l.SetBudget(t.Context(), db, credits.SetBudget{Account: c.account, Subject: keyA, Limit: 90})
+			if err != nil || b.Held != c.held {
+				t.Errorf("%+v, %v", b, err)
+			}
+			if list, err := c.l.Budgets(t.Context(), db, c.account); err != nil || len(list) != 1 {
+				t.Errorf("%+v, %v", list, err)
+			}
+		}
+		e := deduct(t, l, db, credits.Deduct{Account: acc, Amount: 5, Actor: keyA, OnBehalf: ada})
+		deduct(t, l, db, credits.Deduct{Account: acc, Amount: 7, Actor: keyB})
+		refund(t, l, db, credits.Refund{Account: acc, Entry: e.Number, Amount: 2, Key: "r"})
+		if err := l.RemoveBudget(t.Context(), db, credits.RemoveBudget{Account: acc, Subject: namesake}); err != nil {
+			t.Fatal(err)
+		}
+		requireError(t, l.RemoveBudget(t.Context(), db, credits.RemoveBudget{Account: acc, Subject: namesake}), credits.ErrNoBudget)
+		for subject, used := range map[tenancy.Actor]int64{keyA: 3, keyB: 7, ada: 3} {
+			requireUsed(t, l, db, subject, used, held[subject])
+		}
+		if list, err := l.Budgets(t.Context(), db, acc); err != nil || len(list) != 3 {
+			t.Errorf("%+v, %v", list, err)
+		}
+		creditstest.RequireSound(t, l, db, "")
+		creditstest.RequireSound(t, seconds, db, "")
+	})
+}
+
 func TestBudget_RefusalsAreReplayedWithTheirNumbers(t *testing.T) {
 	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
 		fund(t, l, db, 100)

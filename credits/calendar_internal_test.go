@@ -151,6 +151,10 @@ func TestCalendar_FindsThePeriodThatIsNow(t *testing.T) {
 }
 
 func TestCalendar_Ends(t *testing.T) {
+	last := calendar{utc(t, "9990-12-31T23:59:59Z"), Every{Months: 96}, time.UTC}
+	if n, at := last.after(0, last.anchor); n != 1 || !at.Equal(utc(t, "9998-12-31T23:59:59Z")) {
+		t.Errorf("%d %v", n, at)
+	}
 	c := calendar{utc(t, "9990-06-01T00:00:00Z"), Every{Months: 120}, time.UTC}
 	if n, at := c.after(0, c.anchor); n != 1 || !at.IsZero() {
 		t.Errorf("%d %v", n, at)

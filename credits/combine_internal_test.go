@@ -143,6 +143,50 @@ func TestCombine_DecidesInTheOrderOfArrival(t *testing.T) {
 	}
 }
 
+// Copies that share a commit are told apart too: the first did it.
+func TestCombine_CopiesInOneCommitAreReplayed(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
+		l := funded(t, db, Config{}, accA)
+		release := lockedElsewhere(t, db, accA)
+		first := ahead(t.Context(), t, l, db, Deduct{Account: accA, Amount: 1}, 0)
+		var copies []<-chan asked
+		for i := range 2 {
+			copies = append(copies, ahead(t.Context(), t, l, db, Deduct{Account: accA, Amount: 2, Key: "d"}, i+1))
+		}
+		held := make([]chan Held, 2)
+		for i := range held {
+			held[i] = make(chan Held, 1)
+			go func() {
+				h, err := l.Hold(t.Context(), db, Hold{Account: accA, Amount: 3, Key: "h"})
+				if err != nil {
+					t.Error(err)
+				}
+				held[i] <- h
+			}()
+			await(t, "the hold waits", func() bool { return l.waiters() == 3+i })
+		}
+		release()
+		if a := <-first; a.err != nil {
+			t.Error(a.err)
+		}
+		d, again := <-copies[0], <-copies[1]
+		if d.err != nil || d.entry.Replayed || again.err != nil || !again.entry.Replayed || again.entry.Number != d.entry.Number {
+			t.Errorf("%+v, then %+v", d, again)
+		}
+		if h, again := <-held[0], <-held[1]; h.Replayed || !again.Replayed || again.ID != h.ID {
+			t.Errorf("%+v, then %+v", h, again)
+		}
+		var replays int
+		if err := db.NewRaw("SELECT replays FROM credits_accounts").Scan(t.Context(), &replays); err != nil || replays != 0 {
+			t.Errorf("%d replays of what an earlier commit did, %v", replays, err)
+		}
+		if n := spendableOf(t, l, db, accA); n != 4 {
+			t.Errorf("%d are left", n)
+		}
+		sound(t, l, db)
+	}, Migrate)
+}
+
 func TestCombine_WhoLeavesBeforeItsTurnAskedForNothing(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
 		l := funded(t, db, Config{}, accA)

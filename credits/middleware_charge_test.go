@@ -1,20 +1,25 @@
 package credits_test
 
 import (
+	"context"
 	"errors"
 	"io"
+	"log"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/credits"
 	"github.com/quitrent/quitrent/credits/creditstest"
 	"github.com/quitrent/quitrent/credits/prices"
 	"github.com/quitrent/quitrent/internal/dbtest"
+	"github.com/quitrent/quitrent/tenancy/tenancytest"
 )
 
 func TestM14_AHandlerSaysWhatItUsed(t *testing.T) {
@@ -173,6 +178,44 @@ func TestM14_MoreThanTheAccountHas(t *testing.T) {
 			t.Error(w.Code, got)
 		}
 		requireBalance(t, l, db, credits.Balance{Booked: -3})
+		creditstest.RequireSound(t, l, db, acc)
+	})
+}
+
+// onLog is called with every line that is logged.
+type onLog func(message string)
+
+func (onLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (f onLog) Handle(_ context.Context, r slog.Record) error { f(r.Message); return nil }
+
+func (f onLog) WithAttrs([]slog.Attr) slog.Handler { return f }
+
+func (f onLog) WithGroup(string) slog.Handler { return f }
+
+// Who spends on while an answer is charged can't keep it waiting: after a few attempts it
+// is left to the end of its hold.
+func TestM14_AnAccountThatIsBeingEmptiedIsNotChasedForEver(t *testing.T) {
+	before, output := slog.Default(), log.Writer()
+	t.Cleanup(func() { slog.SetDefault(before); log.SetOutput(output) })
+	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
+		fund(t, l, db, 20)
+		var logged []string
+		slog.SetDefault(slog.New(onLog(func(message string) {
+			logged = append(logged, message)
+			deduct(t, l, db, credits.Deduct{Account: acc, Amount: 1})
+		})))
+		ask(t, l, db, credits.Charge{Cost: credits.Fixed(5), Metered: true, For: time.Minute}, func(w http.ResponseWriter, r *http.Request) {
+			flush(t, w)
+			use(t, r.Context(), 1000)
+		})
+		more := "quitrent: an answer used more than the account has"
+		if d := cmp.Diff([]string{more, more, more, "quitrent: settlement failed"}, logged); d != "" {
+			t.Error(d)
+		}
+		requireBalance(t, l, db, credits.Balance{Booked: 16, Held: 5, Spendable: 11})
+		clock.Advance(time.Minute)
+		requireBalance(t, l, db, credits.Balance{Booked: 11, Spendable: 11})
 		creditstest.RequireSound(t, l, db, acc)
 	})
 }

@@ -84,6 +84,39 @@ func TestRefund_LaundersNothing(t *testing.T) {
 	})
 }
 
+// What goes back to a grant that has expired can be spent for a while, where the policy
+// says so; the grant itself gets nothing back.
+func TestRefund_ToAnExpiredGrantCanBeSpentDuringTheGrace(t *testing.T) {
+	for grace, spendable := range map[time.Duration]int64{0: 0, time.Hour: 6} {
+		t.Run(grace.String(), func(t *testing.T) {
+			each(t, func(t *testing.T, db *bun.DB, _ *credits.Ledger, clock *tenancytest.Clock) {
+				l := credits.New(credits.Config{Now: clock.Now, RefundGrace: grace})
+				end := start.Add(time.Minute)
+				grant(t, l, db, credits.Grant{Account: acc, Amount: 10, Key: "g", ExpiresAt: end})
+				e := deduct(t, l, db, credits.Deduct{Account: acc, Amount: 10})
+				clock.Set(end.Add(-time.Microsecond))
+				refund(t, l, db, credits.Refund{Account: acc, Entry: e.Number, Amount: 4, Key: "in time"})
+				if n := rows(t, db)["credits_grants"]; n != 1 {
+					t.Errorf("%d grants where none had expired", n)
+				}
+				clock.Set(end)
+				refund(t, l, db, credits.Refund{Account: acc, Entry: e.Number, Key: "late"})
+				if n, want := rows(t, db)["credits_grants"], 1+int(min(1, spendable)); n != want {
+					t.Errorf("%d grants, want %d", n, want)
+				}
+				requireBalance(t, l, db, credits.Balance{Booked: spendable, Spendable: spendable})
+				clock.Set(end.Add(grace).Add(-time.Microsecond))
+				requireBalance(t, l, db, credits.Balance{Booked: spendable, Spendable: spendable})
+				clock.Set(end.Add(grace))
+				requireBalance(t, l, db, credits.Balance{})
+				_, err := l.Refund(t.Context(), db, credits.Refund{Account: acc, Entry: e.Number, Key: "again"})
+				requireError(t, err, credits.ErrNotRefundable)
+				creditstest.RequireSound(t, l, db, acc)
+			})
+		})
+	}
+}
+
 func TestRefund_OfWhatTookNothingIsRefused(t *testing.T) {
 	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
 		e := spread(t, l, db)

@@ -2,6 +2,7 @@ package credits_test
 
 import (
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -146,6 +147,9 @@ func TestInvalid_IsRefusedBeforeAnythingIsWritten(t *testing.T) {
 		"grant by nobody":              granting(credits.Grant{Account: acc, Amount: 1, Key: "k", Actor: tenancy.Actor{Kind: tenancy.ActorOperator}}),
 		"grant by an odd name":         granting(credits.Grant{Account: acc, Amount: 1, Key: "k", Actor: tenancy.Actor{Kind: tenancy.ActorOperator, ID: "a\x00"}}),
 		"grant with a long note":       granting(credits.Grant{Account: acc, Amount: 1, Key: "k", Note: strings.Repeat("n", 501)}),
+		"grant for 21 operations":      granting(credits.Grant{Account: acc, Amount: 1, Key: "k", Operations: numbered(21)}),
+		"grant for a long operation":   granting(credits.Grant{Account: acc, Amount: 1, Key: "k", Operations: []string{strings.Repeat("o", 101)}}),
+		"grant for no operation":       granting(credits.Grant{Account: acc, Amount: 1, Key: "k", Operations: []string{""}}),
 		"refund without a key":         refunding(credits.Refund{Account: acc, Entry: 1}),
 		"refund with an odd note":      refunding(credits.Refund{Account: acc, Entry: 1, Key: "k", Note: "a\nb"}),
 		"deduct with a long name":      deduction(credits.Deduct{Account: acc, Amount: 1, Operation: strings.Repeat("o", 501)}),
@@ -164,6 +168,20 @@ func TestInvalid_IsRefusedBeforeAnythingIsWritten(t *testing.T) {
 		cases["deduct with a key with "+name] = deduction(credits.Deduct{Account: acc, Amount: 1, Key: key})
 		cases["grant with a key with "+name] = granting(credits.Grant{Account: acc, Amount: 1, Key: key})
 		cases["refund with a key with "+name] = refunding(credits.Refund{Account: acc, Entry: 1, Key: key})
+	}
+	for name, id := range map[string]string{"no hold": "", "a hold with a NUL": "hld_\x00", "a long hold": strings.Repeat("h", 65)} {
+		cases["settle of "+name] = func(l *credits.Ledger, tx bun.IDB, t *testing.T) error {
+			_, err := l.Settle(t.Context(), tx, credits.Settle{Account: acc, Hold: id, Amount: 1})
+			return err
+		}
+		cases["release of "+name] = func(l *credits.Ledger, tx bun.IDB, t *testing.T) error {
+			_, err := l.Release(t.Context(), tx, credits.Release{Account: acc, Hold: id})
+			return err
+		}
+		cases["extension of "+name] = func(l *credits.Ledger, tx bun.IDB, t *testing.T) error {
+			_, err := l.Extend(t.Context(), tx, credits.Extend{Account: acc, Hold: id})
+			return err
+		}
 	}
 	for _, id := range []tenancy.AccountID{"", "a\x00", "\xff", "a b", "ü"} {
 		cases["balance of account "+string(id)] = func(l *credits.Ledger, tx bun.IDB, t *testing.T) error {
@@ -200,5 +218,25 @@ func TestInvalid_IsRefusedBeforeAnythingIsWritten(t *testing.T) {
 		if d := cmp.Diff(before, rows(t, db)); d != "" {
 			t.Error(d)
 		}
+	})
+}
+
+// numbered are so many operations.
+func numbered(n int) []string {
+	operations := make([]string, n)
+	for i := range operations {
+		operations[i] = strconv.Itoa(i)
+	}
+	return operations
+}
+
+func TestGrant_TakesTheMostThatItMay(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		long := strings.Repeat("o", 100)
+		grant(t, l, db, credits.Grant{
+			Account: acc, Amount: 1, Key: strings.Repeat("k", 200), Note: strings.Repeat("n", 500), Operations: append(numbered(19), long),
+			ExpiresAt: time.Date(9999, 12, 31, 23, 59, 59, 999999000, time.UTC),
+		})
+		deduct(t, l, db, credits.Deduct{Account: acc, Amount: 1, Operation: long})
 	})
 }

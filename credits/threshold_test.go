@@ -218,6 +218,66 @@ func TestThreshold_ManyAtOnceCrossItOnce(t *testing.T) {
 	})
 }
 
+// A program that knows of no thresholds may have left an account low: the next request
+// hears of it, but for the threshold that it removes.
+func TestThreshold_RemovedIsHeardOfNoMore(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		setThreshold(t, l, db, credits.SetThreshold{Name: "a", Low: 5})
+		setThreshold(t, l, db, credits.SetThreshold{Name: "b", Low: 5})
+		requireHeard(t, db, "-a: 0 0s", "-b: 0 0s")
+		exec(t, db, "UPDATE credits_thresholds SET reached_at = NULL")
+		if err := l.RemoveThreshold(t.Context(), db, credits.RemoveThreshold{Account: acc, Name: "a"}); err != nil {
+			t.Fatal(err)
+		}
+		requireHeard(t, db, "-a: 0 0s", "-b: 0 0s", "-b: 0 0s")
+		list, err := l.Thresholds(t.Context(), db, acc)
+		if d := cmp.Diff([]credits.Threshold{{Name: "b", Low: 5, Reset: 6, ReachedAt: start}}, list); d != "" || err != nil {
+			t.Error(d, err)
+		}
+	})
+}
+
+func TestThreshold_OfOneAccountAndUnitIsNoOthers(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		seconds := credits.New(credits.Config{Unit: "gpu_second", Now: func() time.Time { return start }})
+		places := []struct {
+			l       *credits.Ledger
+			account tenancy.AccountID
+			low     int64
+		}{{l, acc, 1}, {l, other, 2}, {seconds, acc, 3}}
+		for _, p := range places {
+			if _, err := p.l.SetThreshold(t.Context(), db, credits.SetThreshold{Account: p.account, Low: p.low}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, p := range places {
+			list, err := p.l.Thresholds(t.Context(), db, p.account)
+			if err != nil || len(list) != 1 || list[0].Low != p.low {
+				t.Errorf("%d: %+v, %v", i, list, err)
+			}
+			if err := p.l.RemoveThreshold(t.Context(), db, credits.RemoveThreshold{Account: p.account}); err != nil {
+				t.Fatal(err)
+			}
+			if n := rows(t, db)["credits_thresholds"]; n != len(places)-1-i {
+				t.Errorf("%d: %d thresholds are left", i, n)
+			}
+		}
+	})
+}
+
+// That a grant takes effect is due only where somebody is to hear of it.
+func TestThreshold_MakesDueWhatTakesEffect(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, _ *tenancytest.Clock) {
+		later := start.Add(time.Hour)
+		grant(t, l, db, credits.Grant{Account: acc, Amount: 10, Key: "g", EffectiveAt: later})
+		requireDue(t, l, db, time.Time{})
+		setThreshold(t, l, db, credits.SetThreshold{Low: 5})
+		requireDue(t, l, db, later)
+		grant(t, l, db, credits.Grant{Account: acc, Amount: 10, Key: "sooner", EffectiveAt: later.Add(-time.Minute)})
+		requireDue(t, l, db, later.Add(-time.Minute))
+	})
+}
+
 func TestThreshold_IsPartOfTheHostsTransaction(t *testing.T) {
 	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
 		fund(t, l, db, 100)
