@@ -50,6 +50,13 @@ func (l *Ledger) shared(ctx context.Context, db *bun.DB, requests []request, wai
 func (l *Ledger) serve(callers []*caller) {
 	ctx, cancel := context.WithTimeout(context.Background(), combineWithin)
 	defer cancel()
+	if m := callers[0]; m.alone {
+		m.err = guarded(func() (err error) {
+			m.out, err = l.single(m.ctx, m)
+			return err
+		})
+		return
+	}
 	db, wait := callers[0].db, callers[0].at.way == byWaiting
 	requests := requestsOf(callers)
 	var (

@@ -81,9 +81,11 @@ type place struct {
 
 // caller waits for the outcome of a request.
 type caller struct {
+	ctx     context.Context
 	request request
 	db      *bun.DB
 	at      lane
+	alone   bool // it shares its commit with nobody, and its context cuts it
 	done    chan struct{}
 	out     outcome
 	err     error
@@ -124,7 +126,7 @@ func (l *Ledger) ask(ctx context.Context, db bun.IDB, r request) (outcome, error
 	if l.cfg.Combine == CombineAccount {
 		at.shard, at.account = 0, r.account
 	}
-	out, err := l.combiner.ask(ctx, l, &caller{request: r, db: pool, at: at})
+	out, err := l.combiner.ask(ctx, l, &caller{ctx: ctx, request: r, db: pool, at: at})
 	if err == nil {
 		err = out.refusal
 	}
@@ -158,15 +160,15 @@ func (c *combiner) ask(ctx context.Context, l *Ledger, me *caller) (outcome, err
 	if idle {
 		c.start(me.at)
 		c.mu.Unlock()
-		return c.alone(ctx, l, me)
+		return c.first(l, me)
 	}
 	c.enqueue(me)
 	c.mu.Unlock()
-	return c.wait(ctx, me)
+	return c.wait(me)
 }
 
-// alone serves a caller whose lane was not at work.
-func (c *combiner) alone(ctx context.Context, l *Ledger, me *caller) (out outcome, err error) {
+// first serves a caller whose lane was not at work.
+func (c *combiner) first(l *Ledger, me *caller) (out outcome, err error) {
 	at, gone := me.at, false
 	defer func() {
 		if !gone {
@@ -174,22 +176,30 @@ func (c *combiner) alone(ctx context.Context, l *Ledger, me *caller) (out outcom
 			c.next(l, at)
 		}
 	}()
-	out, err = l.single(ctx, me)
+	out, err = l.single(me.ctx, me)
 	to, on := me.onward(out)
 	if !on {
 		return out, err
 	}
+	// Where it has to wait for a lock it may as well wait with those who come meanwhile.
+	if to.way == byWaiting {
+		me.done = make(chan struct{})
+	}
 	first := c.move(to, me)
 	c.next(l, at)
-	if gone = true; first {
-		return c.alone(ctx, l, me)
+	gone = true
+	switch {
+	case first && me.done == nil:
+		return c.first(l, me)
+	case first:
+		go c.work(l, to)
 	}
-	return c.wait(ctx, me)
+	return c.wait(me)
 }
 
 // move brings callers of one account to another lane, and those of the account who wait
-// behind them, and reports that nobody is at work there yet. Who is alone does not wait
-// there then, and all others go on waiting.
+// behind them, and reports that nobody is at work there yet. Who does not wait does not
+// wait there then either.
 func (c *combiner) move(to lane, callers ...*caller) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -245,16 +255,21 @@ func (c *combiner) gone(m *caller) {
 }
 
 // wait is for the outcome of a caller in a queue.
-func (c *combiner) wait(ctx context.Context, me *caller) (outcome, error) {
+func (c *combiner) wait(me *caller) (outcome, error) {
 	select {
 	case <-me.done:
 		return me.out, me.err
-	case <-ctx.Done():
-		if c.leave(me) {
-			return outcome{}, ctx.Err()
-		}
-		return outcome{}, fmt.Errorf("%w (%w)", ErrOutcomeUnknown, ctx.Err())
+	case <-me.ctx.Done():
 	}
+	left, alone := c.leave(me)
+	switch {
+	case left:
+		return outcome{}, me.ctx.Err()
+	case alone:
+		<-me.done
+		return me.out, me.err
+	}
+	return outcome{}, fmt.Errorf("%w (%w)", ErrOutcomeUnknown, me.ctx.Err())
 }
 
 // start says that a lane is at work.
@@ -265,22 +280,22 @@ func (c *combiner) start(at lane) {
 	c.lanes[at] = &queue{}
 }
 
-// leave takes back a caller whose request nobody has begun.
-func (c *combiner) leave(me *caller) bool {
+// leave takes back a caller whose request nobody has begun, or says that it is alone.
+func (c *combiner) leave(me *caller) (left, alone bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	q := c.lanes[me.at]
 	if q == nil {
-		return false
+		return false, me.alone
 	}
 	i := slices.Index(q.callers, me)
 	if i < 0 {
-		return false
+		return false, me.alone
 	}
 	q.callers = slices.Delete(q.callers, i, i+1)
 	c.waiting--
 	c.gone(me)
-	return true
+	return true, false
 }
 
 // next goes on with those who have come to a lane meanwhile, if any have.
@@ -309,6 +324,7 @@ func (c *combiner) work(l *Ledger, at lane) {
 		callers := slices.Clone(q.callers[:n])
 		q.callers = slices.Delete(q.callers, 0, n)
 		c.waiting -= n
+		callers[0].alone = n == 1 && at.way == byWaiting
 		c.mu.Unlock()
 		l.serve(callers)
 		c.hand(l, callers)

@@ -33,9 +33,11 @@ func answersTo(l *Ledger, callers ...*caller) []string {
 		}
 		c.places[m.who()].n++
 	}
-	c.start(callers[0].at)
+	at := callers[0].at
+	c.start(at)
 	l.serve(callers)
-	l.combiner.hand(l, callers)
+	c.hand(l, callers)
+	c.next(l, at)
 	for _, m := range callers {
 		<-m.done
 	}

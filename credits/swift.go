@@ -130,9 +130,10 @@ const (
 	e (i, n, account_id, amount, taken, key, hash, operation, note, actor_kind, actor_id, on_behalf_kind, on_behalf_id, basis) AS (?),
 	used AS (SELECT e.i FROM e CROSS JOIN LATERAL (SELECT 1 FROM credits_keys AS k
 		WHERE k.account_id = e.account_id AND k.key = e.key LIMIT 1) AS k WHERE e.key <> ''),
-	free AS (SELECT a.* FROM a JOIN credits_accounts AS c
+	fresh AS MATERIALIZED (SELECT a.* FROM a WHERE a.i NOT IN (SELECT used.i FROM used)),
+	free AS (SELECT a.* FROM fresh AS a JOIN credits_accounts AS c
 		ON c.account_id = a.account_id AND c.unit = a.unit AND c.epoch = a.epoch AND c.head_free >= a.taken
-		WHERE a.i NOT IN (SELECT used.i FROM used) FOR UPDATE OF c` + skipLocked + `),
+		FOR UPDATE OF c` + skipLocked + `),
 	ok AS (UPDATE credits_accounts SET number = credits_accounts.number + f.entries, booked = credits_accounts.booked - f.taken,
 		head_free = credits_accounts.head_free - f.taken, replays = credits_accounts.replays + f.replays,
 		entered_at = CASE f.entries WHEN 0 THEN credits_accounts.entered_at ELSE GREATEST(credits_accounts.entered_at, f.at) END
