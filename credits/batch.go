@@ -15,15 +15,14 @@ import (
 
 // single serves a caller who is alone, as far as its lane goes.
 func (l *Ledger) single(ctx context.Context, me *caller) (outcome, error) {
-	requests := []request{me.request}
 	if me.at.way == bySwift {
-		outs, done, err := l.swift(ctx, me.db, requests, false)
-		if err != nil || done[0] {
-			return outs[0], err
+		left, err := l.swift(ctx, me.db, []*caller{me}, false)
+		if len(left) > 0 {
+			return outcome{refusal: errUnknown}, nil
 		}
-		return outcome{refusal: errUnknown}, nil
+		return me.out, err
 	}
-	outs, err := l.shared(ctx, me.db, requests, me.at.way == byWaiting)
+	outs, err := l.shared(ctx, me.db, []request{me.request}, me.at.way == byWaiting)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -58,28 +57,13 @@ func (l *Ledger) serve(callers []*caller) {
 		return
 	}
 	db, wait := callers[0].db, callers[0].at.way == byWaiting
-	requests := requestsOf(callers)
-	var (
-		outs []outcome
-		done []bool
-	)
+	left := callers
 	err := guarded(func() (err error) {
 		if isPostgres(db) {
-			outs, done, err = l.swift(ctx, db, requests, wait)
+			left, err = l.swift(ctx, db, callers, wait)
 		}
 		return err
 	})
-	var left []*caller
-	for i, m := range callers {
-		switch {
-		case done == nil || !done[i]:
-			left = append(left, m)
-		case err != nil:
-			m.err = err
-		default:
-			m.out = outs[i]
-		}
-	}
 	if err != nil {
 		l.again(ctx, slices.DeleteFunc(slices.Clone(callers), func(m *caller) bool { return m.err == nil }), err)
 	}
@@ -92,6 +76,7 @@ func (l *Ledger) serve(callers []*caller) {
 	if len(left) == 0 {
 		return
 	}
+	var outs []outcome
 	err = guarded(func() (err error) {
 		outs, err = l.shared(ctx, db, requestsOf(left), wait)
 		return err

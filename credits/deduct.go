@@ -84,35 +84,29 @@ func checkSpending(account tenancy.AccountID, amount int64, key, operation, note
 }
 
 func (l *Ledger) deduction(d Deduct) request {
-	r := request{
+	return request{
 		account: d.Account, key: d.Key, takes: d.Amount, spenders: spenders{d.Actor, d.OnBehalf},
-		hash: l.digest([]any{KindDeduct, d.Amount, d.Operation}),
-		draw: &entryRow{
-			Kind: KindDeduct, Amount: -d.Amount, Key: d.Key, Operation: d.Operation, Note: d.Note, Basis: d.Basis,
-			ActorKind: d.Actor.Kind, ActorID: d.Actor.ID, OnBehalfKind: d.OnBehalf.Kind, OnBehalfID: d.OnBehalf.ID,
-		},
+		hash: l.digest([]any{KindDeduct, d.Amount, d.Operation}), draw: &d,
+		do: func(ctx context.Context, b *book) (outcome, error) { return b.deduct(ctx, &d) },
 	}
-	if d.Key != "" {
-		r.draw.Hash = r.hash
-	}
-	r.do = func(ctx context.Context, b *book) (outcome, error) { return b.deduct(ctx, r) }
-	return r
 }
 
-func (b *book) deduct(ctx context.Context, r request) (outcome, error) {
-	budgets, err := b.budgetsOf(ctx, r.spenders)
+func (b *book) deduct(ctx context.Context, d *Deduct) (outcome, error) {
+	budgets, err := b.budgetsOf(ctx, spenders{d.Actor, d.OnBehalf})
 	if err != nil {
 		return outcome{}, err
 	}
-	if err := within(budgets, r.takes); err != nil {
+	if err := within(budgets, d.Amount); err != nil {
 		return outcome{}, err
 	}
-	have := b.spendable(r.draw.Operation)
-	if r.takes > have {
-		return outcome{}, b.ledger.insufficient(r.takes, have)
+	have := b.spendable(d.Operation)
+	if d.Amount > have {
+		return outcome{}, b.ledger.insufficient(d.Amount, have)
 	}
-	count(budgets, r.takes, 0)
-	line := *r.draw
-	line.Amount = 0 // its parts say how much
-	return outcome{entry: b.enter(line, b.take(line.Operation, r.takes), b.now).entry()}, nil
+	line := entryRow{
+		Kind: KindDeduct, Key: d.Key, Operation: d.Operation, Note: d.Note, Basis: d.Basis,
+		ActorKind: d.Actor.Kind, ActorID: d.Actor.ID, OnBehalfKind: d.OnBehalf.Kind, OnBehalfID: d.OnBehalf.ID,
+	}
+	count(budgets, d.Amount, 0)
+	return outcome{entry: b.enter(line, b.take(d.Operation, d.Amount), b.now).entry()}, nil
 }

@@ -116,7 +116,7 @@ func (l *Ledger) Hold(ctx context.Context, db bun.IDB, h Hold) (Held, error) {
 		hash: l.digest([]any{"hold", h.Amount, h.Operation, h.For, h.AtEnd}),
 		do:   func(ctx context.Context, b *book) (outcome, error) { return b.holdNew(ctx, h) },
 	})
-	return out.hold, err
+	return out.held(), err
 }
 
 func (h Hold) validate() error {
@@ -162,7 +162,7 @@ func (b *book) holdNew(ctx context.Context, h Hold) (outcome, error) {
 	count(budgets, 0, h.Amount)
 	b.keep(row)
 	b.due(row.ExpiresAt)
-	return outcome{hold: b.held(row)}, nil
+	return outcome{hold: new(b.held(row))}, nil
 }
 
 func (b *book) held(h *holdRow) Held {

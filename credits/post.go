@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -32,15 +33,22 @@ type request struct {
 	do func(ctx context.Context, b *book) (outcome, error)
 	// alone is a request that reads or writes more than a book: it shares no commit.
 	alone bool
-	// draw is the entry of a deduction, if it can all be taken from the account's head.
-	draw *entryRow
+	// draw is a deduction, which may be taken from the account's head.
+	draw *Deduct
 }
 
 // outcome is what a request did, or why not.
 type outcome struct {
 	entry   Entry
-	hold    Held
+	hold    *Held // if it is about one
 	refusal error
+}
+
+func (o outcome) held() Held {
+	if o.hold == nil {
+		return Held{}
+	}
+	return *o.hold
 }
 
 // post is the one write path of requests that come one by one. A key that was used
@@ -145,23 +153,28 @@ func (b *book) answer(ctx context.Context, r request) (outcome, error) {
 // hashOf is the digest of what a request says: each part with its length before it,
 // so that no two requests share a form.
 func hashOf(content []any) string {
-	h := sha256.New()
+	text := make([]byte, 0, 256)
 	for _, c := range content {
-		var s string
+		at := len(text)
+		text = binary.BigEndian.AppendUint64(text, 0)
 		switch v := c.(type) {
+		case string:
+			text = append(text, v...)
+		case Kind:
+			text = append(text, v...)
+		case int64:
+			text = strconv.AppendInt(text, v, 10)
 		case time.Time:
 			if !v.IsZero() {
-				s = v.UTC().Format(time.RFC3339Nano)
+				text = v.UTC().AppendFormat(text, time.RFC3339Nano)
 			}
 		default:
-			s = fmt.Sprint(v)
+			text = fmt.Append(text, v)
 		}
-		var length [8]byte
-		binary.BigEndian.PutUint64(length[:], uint64(len(s)))
-		h.Write(length[:])
-		h.Write([]byte(s))
+		binary.BigEndian.PutUint64(text[at:], uint64(len(text)-at-8))
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
 }
 
 // digest is hashOf what makes a request of this ledger the same: optional parts count

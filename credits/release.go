@@ -32,7 +32,7 @@ func (l *Ledger) Release(ctx context.Context, db bun.IDB, r Release) (Held, erro
 		do: func(ctx context.Context, b *book) (outcome, error) {
 			h := b.holds[r.Hold]
 			if h != nil && h.State == HoldReleased {
-				return outcome{hold: b.held(h)}, nil
+				return outcome{hold: new(b.held(h))}, nil
 			}
 			h, err := b.holding(r.Hold)
 			if err != nil {
@@ -41,10 +41,10 @@ func (l *Ledger) Release(ctx context.Context, db bun.IDB, r Release) (Held, erro
 			if err := b.giveUp(ctx, h); err != nil {
 				return outcome{}, err
 			}
-			return outcome{hold: b.held(h)}, nil
+			return outcome{hold: new(b.held(h))}, nil
 		},
 	})
-	return out.hold, err
+	return out.held(), err
 }
 
 // Extend gives a hold more time, or another end.
@@ -82,10 +82,10 @@ func (l *Ledger) Extend(ctx context.Context, db bun.IDB, e Extend) (Held, error)
 				h.AtEnd = e.AtEnd
 			}
 			h.changed = true
-			return outcome{hold: b.held(h)}, nil
+			return outcome{hold: new(b.held(h))}, nil
 		},
 	})
-	return out.hold, err
+	return out.held(), err
 }
 
 func (e Extend) validate() error {

@@ -59,7 +59,14 @@ func (b *book) replay(ctx context.Context, k *keyRow, hash string) (outcome, err
 	}
 	if k.made { // by a request that shares the commit
 		out := k.out
-		out.entry.Replayed, out.hold.Replayed = out.refusal == nil, out.refusal == nil
+		if out.refusal == nil {
+			out.entry.Replayed = true
+			if out.hold != nil {
+				held := *out.hold
+				held.Replayed = true
+				out.hold = &held
+			}
+		}
 		return out, nil
 	}
 	b.row.replays++
@@ -74,10 +81,10 @@ func (b *book) replay(ctx context.Context, k *keyRow, hash string) (outcome, err
 			return outcome{entry: entry}, nil
 		}
 		held, err := b.heldBefore(ctx, k)
-		return outcome{entry: entry, hold: held}, err
+		return outcome{entry: entry, hold: &held}, err
 	case outcomeHold:
 		held, err := b.heldBefore(ctx, k)
-		return outcome{hold: held}, err
+		return outcome{hold: &held}, err
 	case "insufficient":
 		return outcome{refusal: b.ledger.insufficient(k.Need, k.Have)}, nil
 	case outcomeBudget:
@@ -126,7 +133,7 @@ func (l *Ledger) insufficient(need, have int64) error {
 func (b *book) remember(r request, out outcome) {
 	k := &keyRow{
 		Account: b.account, Key: r.key, Hash: r.hash, Unit: b.ledger.cfg.Unit, Outcome: outcomeEntry,
-		Number: out.entry.Number, Hold: out.hold.ID, CreatedAt: b.now, made: true, out: out,
+		Number: out.entry.Number, Hold: out.held().ID, CreatedAt: b.now, made: true, out: out,
 	}
 	switch {
 	case out.refusal != nil:

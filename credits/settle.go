@@ -58,7 +58,7 @@ func (l *Ledger) Settle(ctx context.Context, db bun.IDB, s Settle) (Settled, err
 		hash: l.digest([]any{KindSettle, s.Hold, s.Amount, s.More}),
 		do:   func(ctx context.Context, b *book) (outcome, error) { return b.settle(ctx, s) },
 	})
-	return Settled{Hold: out.hold, Entry: out.entry}, err
+	return Settled{Hold: out.held(), Entry: out.entry}, err
 }
 
 func (s Settle) validate(own bool) error {
@@ -106,7 +106,7 @@ func (b *book) settle(ctx context.Context, s Settle) (outcome, error) {
 			return outcome{}, err
 		}
 	}
-	out.hold = b.held(h)
+	out.hold = new(b.held(h))
 	return out, nil
 }
 

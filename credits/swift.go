@@ -26,79 +26,87 @@ const lookFor = 64
 // With wait it waits for the lock of the account, which then is the only one; without, an
 // account that somebody else has locked is answered with errLocked.
 //
-// A key that has been used before makes the statement fail as a whole. An error that is
-// ErrOutcomeUnknown says that what was asked for may have happened.
-func (l *Ledger) swift(ctx context.Context, db *bun.DB, requests []request, wait bool) (outs []outcome, done []bool, err error) {
-	outs, done = make([]outcome, len(requests)), make([]bool, len(requests))
-	now, tabs := l.now(), make(map[tenancy.AccountID]*tab, len(requests))
-	for _, r := range requests {
-		if _, known := tabs[r.account]; !known {
-			tabs[r.account] = l.tab(db, r.account, now)
+// A key that has been used before makes the statement fail as a whole, and all is left.
+// Where there is an error, what was asked for by those who have it may have happened.
+func (l *Ledger) swift(ctx context.Context, db *bun.DB, callers []*caller, wait bool) (left []*caller, err error) {
+	now, tabs := l.now(), make(map[tenancy.AccountID]*tab, len(callers))
+	for _, m := range callers {
+		t, met := tabs[m.request.account]
+		if !met {
+			t = l.tab(db, m.request.account, now)
+			tabs[m.request.account] = t
+		}
+		if t != nil {
+			t.callers++
 		}
 	}
-	if err := l.foresee(ctx, db, requests, tabs); err != nil {
-		return outs, done, nil // the way by locks says what is wrong
+	if err := l.foresee(ctx, db, callers, tabs); err != nil {
+		return callers, nil // the way by locks says what is wrong
 	}
-	for i, r := range requests {
-		if t := tabs[r.account]; t != nil {
-			var ok bool
-			if outs[i], ok = t.take(i, r); !ok {
-				tabs[r.account] = nil
-			}
+	for _, m := range callers {
+		if t := tabs[m.request.account]; t != nil && !t.take(m) {
+			t.void = true
 		}
 	}
 	var ready []*tab
 	for _, t := range tabs {
-		if t != nil {
+		if t != nil && !t.void {
 			ready = append(ready, t)
 		}
 	}
-	if len(ready) == 0 {
-		return outs, done, nil
+	if len(ready) > 0 {
+		err = l.writeTabs(ctx, db, ready, wait)
 	}
-	written, moved, err := l.draw(ctx, db, ready, wait)
-	if errors.Is(err, tx.ErrOutcomeUnknown) {
-		for i, r := range requests {
-			done[i] = tabs[r.account] != nil
+	for _, m := range callers {
+		switch t := tabs[m.request.account]; {
+		case t == nil || t.void:
+			m.out = outcome{}
+			left = append(left, m)
+		case t.locked:
+			m.out = outcome{refusal: errLocked}
+		case err != nil:
+			m.err = err
 		}
-		return outs, done, err
+	}
+	return left, err
+}
+
+// writeTabs has tabs written, and tells their callers. What is not written is void, or
+// locked by somebody else.
+func (l *Ledger) writeTabs(ctx context.Context, db *bun.DB, tabs []*tab, wait bool) error {
+	written, moved, err := l.draw(ctx, db, tabs, wait)
+	if errors.Is(err, tx.ErrOutcomeUnknown) {
+		return err
 	}
 	if err != nil {
 		l.looking.Store(lookFor)
-		return outs, done, nil
 	}
-	locked := map[tenancy.AccountID]bool{}
-	for i, t := range ready {
+	for i, t := range tabs {
 		at := shelved{db.DB, t.account}
 		switch now, ok := written[i]; {
 		case ok:
-			t.tell(now, l.cfg.Unit, outs)
+			t.tell(now)
 			t.known.free = now.free
 			l.shelf.put(at, t.known)
 		case moved[i]:
-			tabs[t.account] = nil
+			t.void = true
 			l.shelf.drop(at)
-		case wait:
-			tabs[t.account] = nil
+		case err != nil || wait:
+			t.void = true
 		default:
-			locked[t.account] = true
+			t.locked = true
 		}
 	}
-	for i, r := range requests {
-		if done[i] = tabs[r.account] != nil; locked[r.account] {
-			outs[i] = outcome{refusal: errLocked}
-		}
-	}
-	return outs, done, nil
+	return nil
 }
 
 // foresee looks the requests' keys up, if some have been repeated lately.
-func (l *Ledger) foresee(ctx context.Context, db *bun.DB, requests []request, tabs map[tenancy.AccountID]*tab) error {
+func (l *Ledger) foresee(ctx context.Context, db *bun.DB, callers []*caller, tabs map[tenancy.AccountID]*tab) error {
 	if l.looking.Load() <= 0 {
 		return nil
 	}
 	l.looking.Add(-1)
-	o := &opening{ledger: l, db: db, requests: requests, books: map[tenancy.AccountID]*book{}}
+	o := &opening{ledger: l, db: db, requests: requestsOf(callers), books: map[tenancy.AccountID]*book{}}
 	for account, t := range tabs {
 		if t != nil {
 			o.books[account] = &book{ledger: l, account: account}

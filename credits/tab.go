@@ -20,15 +20,18 @@ type tab struct {
 	taken   int64 // by all of them
 	replays int64
 
-	keys map[string]*keyRow // that were used before
-	used map[string]bool    // by draws
+	callers int
+	keys    map[string]*keyRow // that were used before
+	used    map[string]bool    // by draws
+
+	void   bool // the way by locks is to be gone
+	locked bool // somebody else has the account's lock
 }
 
 // draw is one of its deductions.
 type draw struct {
-	request int // which
-	line    *entryRow
-	taken   int64 // by it and those before it
+	caller *caller
+	taken  int64 // by it and those before it
 }
 
 // tab is an account's to fill in, if it is remembered and nothing is due by itself.
@@ -40,31 +43,34 @@ func (l *Ledger) tab(db *bun.DB, account tenancy.AccountID, now time.Time) *tab 
 	return &tab{account: account, known: known, at: now}
 }
 
-// take answers a request, or leaves all of them to the way by locks. A draw's outcome is
-// told when it is written.
-func (t *tab) take(i int, r request) (outcome, bool) {
-	if r.draw == nil {
-		return outcome{}, false
+// take takes a request in, and answers it if it is a replay. It reports false where it is
+// neither that nor a draw.
+func (t *tab) take(m *caller) bool {
+	r := &m.request
+	if r.draw == nil || t.void {
+		return false
 	}
 	if k := t.keys[r.key]; k != nil && r.key != "" {
-		out := k.out
+		m.out = k.out
+		m.out.entry.Replayed = true
 		t.replays++
-		out.entry.Replayed = true
-		return out, k.Hash == r.hash && k.Outcome == outcomeEntry && k.Hold == "" && out.entry.Number != 0
+		return k.Hash == r.hash && k.Outcome == outcomeEntry && k.Hold == "" && k.out.entry.Number != 0
 	}
-	n := -r.draw.Amount
-	if n > t.known.free-t.taken || t.used[r.key] {
-		return outcome{}, false
+	if r.draw.Amount > t.known.free-t.taken || t.used[r.key] {
+		return false
 	}
-	t.taken += n
+	if t.draws == nil {
+		t.draws = make([]draw, 0, t.callers)
+	}
 	if r.key != "" {
 		if t.used == nil {
-			t.used = map[string]bool{}
+			t.used = make(map[string]bool, t.callers)
 		}
 		t.used[r.key] = true
 	}
-	t.draws = append(t.draws, draw{i, r.draw, t.taken})
-	return outcome{}, true
+	t.taken += r.draw.Amount
+	t.draws = append(t.draws, draw{m, t.taken})
+	return true
 }
 
 // drawn is an account as a swift statement left it.
@@ -73,15 +79,17 @@ type drawn struct {
 	enteredAt            time.Time
 }
 
-// tell is the outcome of each draw.
-func (t *tab) tell(now drawn, unit string, outs []outcome) {
+// tell gives each draw its outcome.
+func (t *tab) tell(now drawn) {
 	number, booked := now.number-int64(len(t.draws)), now.booked+t.taken
 	for i, d := range t.draws {
-		line := *d.line
-		line.Account, line.Unit, line.Number, line.At = t.account, unit, number+int64(i)+1, now.enteredAt
-		line.Balance = booked - d.taken
-		line.Spendable = line.Balance - t.known.apart
-		outs[d.request].entry = line.entry()
+		what := d.caller.request.draw
+		d.caller.out = outcome{entry: Entry{
+			Account: t.account, Number: number + int64(i) + 1, Kind: KindDeduct, Amount: -what.Amount,
+			Balance: booked - d.taken, Spendable: booked - d.taken - t.known.apart,
+			Key: what.Key, Operation: what.Operation, Note: what.Note, Basis: what.Basis,
+			Actor: what.Actor, OnBehalf: what.OnBehalf, At: now.enteredAt,
+		}}
 	}
 }
 
@@ -102,20 +110,24 @@ func sheets(db bun.IDB, unit string, tabs []*tab) (accounts, draws *sheet) {
 		s.int(t.replays)
 		s.time(t.at)
 		for n, d := range t.draws {
+			what, hash := d.caller.request.draw, ""
+			if what.Key != "" {
+				hash = d.caller.request.hash
+			}
 			draws.int(int64(i))
 			draws.int(int64(n + 1))
 			draws.text(string(t.account))
-			draws.int(d.line.Amount)
+			draws.int(-what.Amount)
 			draws.int(d.taken)
-			draws.text(d.line.Key)
-			draws.text(d.line.Hash)
-			draws.text(d.line.Operation)
-			draws.text(d.line.Note)
-			draws.text(string(d.line.ActorKind))
-			draws.text(d.line.ActorID)
-			draws.text(string(d.line.OnBehalfKind))
-			draws.text(d.line.OnBehalfID)
-			draws.text(d.line.Basis)
+			draws.text(what.Key)
+			draws.text(hash)
+			draws.text(what.Operation)
+			draws.text(what.Note)
+			draws.text(string(what.Actor.Kind))
+			draws.text(what.Actor.ID)
+			draws.text(string(what.OnBehalf.Kind))
+			draws.text(what.OnBehalf.ID)
+			draws.text(what.Basis)
 		}
 	}
 	return accounts, draws
