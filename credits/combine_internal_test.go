@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"runtime"
 	"slices"
 	"strings"
@@ -395,3 +396,87 @@ type everyHook func(query string)
 func (everyHook) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context { return ctx }
 
 func (f everyHook) AfterQuery(_ context.Context, e *bun.QueryEvent) { f(e.Query) }
+
+// heldUp makes the writing of an entry with the key wait until it is let go on. Keys of
+// different lengths wait for different things.
+func heldUp(t *testing.T, db *bun.DB, keys ...string) (release map[string]func()) {
+	t.Helper()
+	for _, q := range []string{
+		`CREATE FUNCTION hold_up() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(length(NEW.key)); RETURN NEW; END $$`,
+		`CREATE TRIGGER hold_up BEFORE INSERT ON credits_entries FOR EACH ROW WHEN (NEW.key LIKE 'slow%') EXECUTE FUNCTION hold_up()`,
+	} {
+		if _, err := db.ExecContext(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	release = map[string]func(){}
+	for _, key := range keys {
+		tx, err := db.BeginTx(context.Background(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = tx.Rollback() })
+		if _, err := tx.NewRaw("SELECT pg_advisory_xact_lock(?)", len(key)).Exec(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		release[key] = func() { _ = tx.Rollback() }
+	}
+	return release
+}
+
+// A request for which the account has to be read goes on in another lane. What came after
+// it for the account goes there too, though it could be answered at once.
+func TestCombine_NobodyOvertakesWhoseAccountHasToBeRead(t *testing.T) {
+	db := dbtest.Postgres(t, Migrate)
+	shardOf := func(a tenancy.AccountID) uint64 { return maphash.String(seed, string(a)) % shards }
+	other := accB
+	for i := 0; shardOf(other) != shardOf(accA); i++ {
+		other = tenancy.AccountID(fmt.Sprint("acc_b", i))
+	}
+	l := funded(t, db, Config{}, accA, other)
+	if _, err := l.Grant(t.Context(), db, Grant{Account: accA, Amount: 3, Key: "first", Priority: -1}); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range []tenancy.AccountID{accA, other} {
+		if _, err := l.Deduct(t.Context(), db, Deduct{Account: a, Amount: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	release := heldUp(t, db, "slow 1", "slow two")
+	begun := func() bool {
+		l.combiner.mu.Lock()
+		defer l.combiner.mu.Unlock()
+		return l.combiner.lanes[lane{db: db.DB, shard: shardOf(accA)}] != nil
+	}
+	ask := func(d Deduct, waiting int) <-chan asked {
+		done := make(chan asked, 1)
+		go func() {
+			e, err := l.Deduct(context.Background(), db, d)
+			done <- asked{e, err}
+		}()
+		await(t, "it is at work", begun)
+		await(t, fmt.Sprint(waiting, " wait"), func() bool { return l.waiters() == waiting })
+		return done
+	}
+	results := []<-chan asked{
+		ask(Deduct{Account: other, Amount: 1, Key: "slow 1"}, 0),
+		ask(Deduct{Account: accA, Amount: 5}, 1), // more than is in its head
+		ask(Deduct{Account: other, Amount: 1, Key: "slow two"}, 2),
+	}
+	release["slow 1"]()
+	await(t, "their turn has come", func() bool { return l.waiters() == 0 })
+	results = append(results, ask(Deduct{Account: accA, Amount: 1}, 1))
+	release["slow two"]()
+	var got []int64
+	for _, r := range results {
+		a := <-r
+		if a.err != nil {
+			t.Error(a.err)
+		}
+		got = append(got, a.entry.Number)
+	}
+	if d := cmp.Diff([]int64{3, 4, 4, 5}, got); d != "" {
+		t.Error(d)
+	}
+	sound(t, l, db)
+}
