@@ -2,6 +2,9 @@ package credits
 
 import (
 	"cmp"
+	"context"
+	"database/sql"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -99,4 +102,54 @@ func compareExpiry(a, b time.Time) int {
 		return -1
 	}
 	return a.Compare(b)
+}
+
+// readGrants reads the grants that something remains in, which filled says.
+func (o *opening) readGrants(ctx context.Context) error {
+	rows, err := o.db.QueryContext(ctx, `SELECT `+grantColumns+` FROM credits_grants
+		WHERE unit = ? AND filled AND account_id IN (?)`, o.ledger.cfg.Unit, bun.List(o.accounts)) // sqltext: constant
+	return each(rows, err, func(scan func(...any) error) error {
+		g, err := scanGrant(scan)
+		if err != nil {
+			return err
+		}
+		if b := o.books[g.Account]; b != nil {
+			b.found(g)
+		}
+		return nil
+	})
+}
+
+const grantColumns = `account_id, grant_id, category, priority, amount, remaining, held, operations, effective_at, expires_at`
+
+func scanGrant(scan func(...any) error) (*grantRow, error) {
+	g := &grantRow{}
+	var expires sql.Null[time.Time]
+	err := scan(&g.Account, &g.ID, &g.Category, &g.Priority, &g.Amount, &g.Remaining, &g.Held, &g.Operations, &g.EffectiveAt, &expires)
+	g.EffectiveAt, g.ExpiresAt = g.EffectiveAt.UTC(), orZero(expires)
+	return g, err
+}
+
+// grant is one of the account's, whether or not something remains in it.
+func (b *book) grant(ctx context.Context, id string) (*grantRow, error) {
+	for _, g := range b.grants {
+		if g.ID == id {
+			return g, nil
+		}
+	}
+	var found *grantRow
+	rows, err := b.db.QueryContext(ctx, `SELECT `+grantColumns+` FROM credits_grants
+		WHERE account_id = ? AND grant_id = ? AND unit = ?`, b.account, id, b.ledger.cfg.Unit) // sqltext: constant
+	err = each(rows, err, func(scan func(...any) error) (err error) {
+		found, err = scanGrant(scan)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if found == nil {
+		return nil, fmt.Errorf("credits: %s has no grant %s: run Verify", b.account, id)
+	}
+	b.found(found)
+	return found, nil
 }

@@ -3,7 +3,6 @@ package credits
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -124,68 +123,6 @@ func (o *opening) make(ctx context.Context) (made bool, err error) {
 	return made, nil
 }
 
-// readKeys reads what is known of the requests' keys.
-func (o *opening) readKeys(ctx context.Context) error {
-	wanted := newLookup(o.db, "text", "text")
-	for _, r := range o.requests {
-		if r.key != "" && o.books[r.account] != nil {
-			wanted.text(string(r.account))
-			wanted.text(r.key)
-		}
-	}
-	if wanted.rows == 0 {
-		return nil
-	}
-	rows, err := o.db.QueryContext(ctx, `WITH d (account_id, key) AS (?)
-		SELECT k.account_id, k.key, k.hash, k.unit, k.outcome, k.number, k.need, k.have, k.detail, k.hold_id
-		FROM d JOIN credits_keys AS k ON k.account_id = d.account_id AND k.key = d.key
-		UNION ALL SELECT e.account_id, e.key, e.hash, e.unit, ?, e.number, 0, 0, '', e.hold_id
-		FROM d JOIN credits_entries AS e ON e.account_id = d.account_id AND e.key = d.key AND e.key <> '' AND e.hash <> ''`, wanted, outcomeEntry)
-	return each(rows, err, func(scan func(...any) error) error {
-		k := &keyRow{}
-		var number sql.Null[int64]
-		if err := scan(&k.Account, &k.Key, &k.Hash, &k.Unit, &k.Outcome, &number, &k.Need, &k.Have, &k.Detail, &k.Hold); err != nil {
-			return err
-		}
-		k.Number = number.V
-		o.books[k.Account].know(k)
-		return nil
-	})
-}
-
-// readEntries reads the entries that known keys made.
-func (o *opening) readEntries(ctx context.Context) error {
-	wanted := newLookup(o.db, "text", "bigint")
-	made := map[entryID]*keyRow{}
-	for _, b := range o.books {
-		for _, k := range b.keys {
-			if k.Outcome == outcomeEntry && k.Unit == o.ledger.cfg.Unit {
-				wanted.text(string(k.Account))
-				wanted.int(k.Number)
-				made[entryID{k.Account, k.Number}] = k
-			}
-		}
-	}
-	if wanted.rows == 0 {
-		return nil
-	}
-	rows, err := o.db.QueryContext(ctx, `WITH d (account_id, number) AS (?)
-		SELECT `+entryColumns+` FROM d JOIN credits_entries AS e ON e.account_id = d.account_id AND e.number = d.number
-		WHERE e.unit = ?`, wanted, o.ledger.cfg.Unit) // sqltext: constant
-	return each(rows, err, func(scan func(...any) error) error {
-		e, err := scanEntry(scan)
-		if err == nil {
-			made[entryID{e.Account, e.Number}].out.entry = e.entry()
-		}
-		return err
-	})
-}
-
-type entryID struct {
-	account tenancy.AccountID
-	number  int64
-}
-
 // readHolds reads the holds that the requests name.
 func (o *opening) readHolds(ctx context.Context) error {
 	wanted := newLookup(o.db, "text", "text")
@@ -209,56 +146,6 @@ func (o *opening) readHolds(ctx context.Context) error {
 		o.books[h.Account].keep(h)
 		return nil
 	})
-}
-
-// readGrants reads the grants that something remains in, which filled says.
-func (o *opening) readGrants(ctx context.Context) error {
-	rows, err := o.db.QueryContext(ctx, `SELECT `+grantColumns+` FROM credits_grants
-		WHERE unit = ? AND filled AND account_id IN (?)`, o.ledger.cfg.Unit, bun.List(o.accounts)) // sqltext: constant
-	return each(rows, err, func(scan func(...any) error) error {
-		g, err := scanGrant(scan)
-		if err != nil {
-			return err
-		}
-		if b := o.books[g.Account]; b != nil {
-			b.found(g)
-		}
-		return nil
-	})
-}
-
-const grantColumns = `account_id, grant_id, category, priority, amount, remaining, held, operations, effective_at, expires_at`
-
-func scanGrant(scan func(...any) error) (*grantRow, error) {
-	g := &grantRow{}
-	var expires sql.Null[time.Time]
-	err := scan(&g.Account, &g.ID, &g.Category, &g.Priority, &g.Amount, &g.Remaining, &g.Held, &g.Operations, &g.EffectiveAt, &expires)
-	g.EffectiveAt, g.ExpiresAt = g.EffectiveAt.UTC(), orZero(expires)
-	return g, err
-}
-
-// grant is one of the account's, whether or not something remains in it.
-func (b *book) grant(ctx context.Context, id string) (*grantRow, error) {
-	for _, g := range b.grants {
-		if g.ID == id {
-			return g, nil
-		}
-	}
-	var found *grantRow
-	rows, err := b.db.QueryContext(ctx, `SELECT `+grantColumns+` FROM credits_grants
-		WHERE account_id = ? AND grant_id = ? AND unit = ?`, b.account, id, b.ledger.cfg.Unit) // sqltext: constant
-	err = each(rows, err, func(scan func(...any) error) (err error) {
-		found, err = scanGrant(scan)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	if found == nil {
-		return nil, fmt.Errorf("credits: %s has no grant %s: run Verify", b.account, id)
-	}
-	b.found(found)
-	return found, nil
 }
 
 // each hands every row to fn.
