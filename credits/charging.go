@@ -16,8 +16,8 @@ import (
 	"github.com/quitrent/quitrent/tenancy"
 )
 
-// chargeWithin bounds what follows a hold, which the end of the request does not: the
-// client may have gone, and is charged or gets its credits back all the same.
+// chargeWithin bounds a hold and what follows it, which the end of the request does not:
+// the client may have gone, and is charged or gets its credits back all the same.
 const chargeWithin = 30 * time.Second
 
 // charging is the hold of one request and what becomes of it.
@@ -33,19 +33,30 @@ type charging struct {
 	cost, left int64 // as the headers say
 }
 
+// holdFor holds the price of a request, unless its client goes before that is done: what
+// became of a hold must be known, or nobody would let go of it.
 func (l *Ledger) holdFor(db *bun.DB, c *Charge, r *http.Request, price Priced) (*charging, error) {
+	if price.Amount < 0 {
+		return nil, fmt.Errorf("credits: %s costs %d credits, which is no price", r.URL.Path, price.Amount)
+	}
 	scope := tenancy.From(r.Context())
-	hold, err := l.Hold(r.Context(), db, Hold{
+	h := &charging{ledger: l, db: db, charge: c, ctx: context.WithoutCancel(r.Context()), price: price}
+	ctx, cancel := context.WithTimeout(h.ctx, chargeWithin)
+	defer cancel()
+	var err error
+	h.hold, err = l.Hold(ctx, db, Hold{
 		Account: scope.Account, Amount: price.Amount, For: c.For,
 		Operation: cmp.Or(c.Operation, r.Pattern), Actor: scope.Actor, OnBehalf: behind(scope),
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &charging{
-		ledger: l, db: db, charge: c, ctx: context.WithoutCancel(r.Context()), price: price,
-		hold: hold, cost: hold.Amount, left: hold.Spendable,
-	}, nil
+	if err := r.Context().Err(); err != nil {
+		h.release()
+		return nil, err
+	}
+	h.cost, h.left = h.hold.Amount, h.hold.Spendable
+	return h, nil
 }
 
 // headers says what the request cost so far.

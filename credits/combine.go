@@ -28,10 +28,12 @@ const (
 	CombineOff Combining = "off"
 )
 
-// Bounds of what is combined. A request that waits takes about a KiB.
+// Bounds of what is combined. A request that waits takes less than 2 KiB, and its
+// goroutine.
 const (
 	mostCombined = 256  // requests of a commit
 	mostWaiting  = 8192 // requests of a Ledger that wait for a commit
+	mostOfOne    = 4096 // of these for one account, which others may have locked for long
 	shards       = 2    // commits at once of each way that does not wait for locks
 )
 
@@ -113,7 +115,7 @@ func (c *combiner) ask(ctx context.Context, l *Ledger, me *caller) (outcome, err
 		me.at = p.at
 	}
 	idle := c.lanes[me.at] == nil
-	if !idle && c.waiting >= mostWaiting {
+	if !idle && (c.waiting >= mostWaiting || p != nil && p.n >= mostOfOne) {
 		c.mu.Unlock()
 		return outcome{}, ErrBusy
 	}
@@ -146,9 +148,10 @@ func (c *combiner) first(l *Ledger, me *caller) (out outcome, err error) {
 	}()
 	out, err = l.single(me.ctx, me)
 	to, on := me.onward(out)
-	if !on {
+	if !on || err != nil {
 		return out, err
 	}
+	me.out = outcome{}
 	// Where it has to wait for a lock it may as well wait with those who come meanwhile.
 	if to.way == byWaiting {
 		me.done = make(chan struct{})
@@ -208,7 +211,7 @@ func (c *combiner) hand(l *Ledger, callers []*caller) {
 	moved := map[lane]map[tenancy.AccountID][]*caller{}
 	for _, m := range callers {
 		to, on := m.onward(m.out)
-		if !on {
+		if !on || m.err != nil {
 			served = append(served, m)
 			continue
 		}

@@ -271,39 +271,138 @@ func TestCombine_WhoLeavesAfterItsTurnFindsOutByItsKey(t *testing.T) {
 	sound(t, l, db)
 }
 
+// An account that is locked for long fills a part of the queue, and the others go on.
 func TestCombine_AFullQueueIsBusyAndEmptiesAgain(t *testing.T) {
 	db := dbtest.SQLite(t, Migrate)
-	l := funded(t, db, Config{}, accA)
+	l := funded(t, db, Config{}, accA, accB)
 	release := lockedElsewhere(t, db, accA)
 	first := ahead(t.Context(), t, l, db, Deduct{Account: accA, Amount: 1}, 0)
 	ctx, cancel := context.WithCancel(t.Context())
-	errs := make(chan error, mostWaiting)
-	for range mostWaiting {
+	const most = mostOfOne - 1 // besides the first
+	errs := make(chan error, most)
+	for range most {
 		go func() {
 			_, err := l.Deduct(ctx, db, Deduct{Account: accA, Amount: 1})
 			errs <- err
 		}()
 	}
-	await(t, "the queue is full", func() bool { return l.waiters() == mostWaiting })
+	await(t, "the queue is full", func() bool { return l.waiters() == most })
 	if _, err := l.Deduct(t.Context(), db, Deduct{Account: accA, Amount: 1, Key: "k"}); !errors.Is(err, ErrBusy) {
 		t.Error(err)
 	}
+	another := ahead(t.Context(), t, l, db, Deduct{Account: accB, Amount: 1}, most+1)
 	cancel()
-	for range mostWaiting {
+	for range most {
 		if err := <-errs; !errors.Is(err, context.Canceled) || errors.Is(err, ErrOutcomeUnknown) {
 			t.Fatal(err)
 		}
 	}
-	if n := l.waiters(); n != 0 {
+	if n := l.waiters(); n != 1 {
 		t.Errorf("%d still wait", n)
+	}
+	release()
+	for _, r := range []<-chan asked{first, another} {
+		if a := <-r; a.err != nil {
+			t.Error(a.err)
+		}
+	}
+	if e, err := l.Deduct(t.Context(), db, Deduct{Account: accA, Amount: 1, Key: "k"}); err != nil || e.Replayed || e.Number != 3 {
+		t.Errorf("%+v, %v", e, err)
+	}
+	l.requireIdle(t)
+}
+
+// What all accounts together may have waiting is bounded too.
+func TestCombine_AllQueuesTogetherAreBounded(t *testing.T) {
+	db := dbtest.SQLite(t, Migrate)
+	accounts := []tenancy.AccountID{accA, accB, accC}
+	l := funded(t, db, Config{}, accounts...)
+	release := lockedElsewhere(t, db, accA)
+	first := ahead(t.Context(), t, l, db, Deduct{Account: accA, Amount: 1}, 0)
+	ctx, cancel := context.WithCancel(t.Context())
+	errs := make(chan error, mostWaiting)
+	for i := range mostWaiting {
+		go func() {
+			_, err := l.Deduct(ctx, db, Deduct{Account: accounts[i%3], Amount: 1})
+			errs <- err
+		}()
+	}
+	await(t, "the queue is full", func() bool { return l.waiters() == mostWaiting })
+	if _, err := l.Deduct(t.Context(), db, Deduct{Account: "acc_d", Amount: 1}); !errors.Is(err, ErrBusy) {
+		t.Error(err)
+	}
+	cancel()
+	for range mostWaiting {
+		<-errs
 	}
 	release()
 	if a := <-first; a.err != nil {
 		t.Error(a.err)
 	}
-	if e, err := l.Deduct(t.Context(), db, Deduct{Account: accA, Amount: 1, Key: "k"}); err != nil || e.Replayed || e.Number != 3 {
-		t.Errorf("%+v, %v", e, err)
+	l.requireIdle(t)
+}
+
+// requireIdle waits until nothing is at work, and fails if anything is left of what was.
+func (l *Ledger) requireIdle(t *testing.T) {
+	t.Helper()
+	await(t, "nothing is at work", func() bool {
+		l.combiner.mu.Lock()
+		defer l.combiner.mu.Unlock()
+		return len(l.combiner.lanes) == 0
+	})
+	l.combiner.mu.Lock()
+	defer l.combiner.mu.Unlock()
+	if l.combiner.waiting != 0 || len(l.combiner.places) != 0 {
+		t.Errorf("%d wait and %d accounts have requests, with nothing at work", l.combiner.waiting, len(l.combiner.places))
 	}
+}
+
+// The connection on which a batch waits for its account's lock is lost. Who waits behind it
+// is served all the same, and what nobody knows the outcome of is not done again.
+func TestCombine_ABatchThatIsLostLosesNobodyBehindIt(t *testing.T) {
+	db := dbtest.Postgres(t, Migrate)
+	l := New(Config{})
+	const callers = 600 // more than a batch has
+	if _, err := l.Grant(t.Context(), db, Grant{Account: accA, Amount: 10 * callers, Key: "fund"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Deduct(t.Context(), db, Deduct{Account: accA, Amount: 1}); err != nil {
+		t.Fatal(err)
+	}
+	release := lockedElsewhere(t, db, accA)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	results := make(chan asked, callers)
+	for range callers {
+		go func() {
+			e, err := l.Deduct(ctx, db, Deduct{Account: accA, Amount: 1})
+			results <- asked{e, err}
+		}()
+	}
+	killed := 0
+	await(t, "a batch waits, and others behind it", func() bool {
+		if l.waiters() == 0 || l.waiters() > callers-mostCombined {
+			return false
+		}
+		err := db.NewRaw(`SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'EXECUTE%'`).Scan(ctx, &killed)
+		return err == nil && killed > 0
+	})
+	release()
+	done := int64(1)
+	for range callers {
+		switch a := <-results; {
+		case a.err == nil:
+			done++
+		case !errors.Is(a.err, ErrOutcomeUnknown) || ctx.Err() != nil:
+			t.Fatal(a.err)
+		}
+	}
+	if n := spendableOf(t, l, db, accA); n != 10*callers-done || done < callers-2*mostCombined {
+		t.Errorf("%d are left after %d deductions", n, done)
+	}
+	l.requireIdle(t)
+	sound(t, l, db)
 }
 
 // Those who wait share a commit, by whatever handle they reach the database; and one

@@ -90,7 +90,7 @@
 // Deductions and holds that come while a commit is under way share the next one, each
 // with an outcome of its own, in the order they came: Config.Combine. A call in a
 // transaction of yours commits with it. On PostgreSQL a Ledger remembers how up to 30,000
-// accounts stood, in about 300 bytes each, and answers a deduction by that in one
+// accounts stood, in less than 300 bytes each, and answers a deduction by that in one
 // statement. It takes from the grant that is spent first, whose remainder is in the
 // account's row, and deductions of any number of processes take turns at that row and
 // nothing else. Where more has happened to the account, or that grant has too little, the

@@ -100,18 +100,18 @@ func (c *combiner) gather(at lane) {
 func (c *combiner) move(to lane, callers ...*caller) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	who, from := callers[0].who(), callers[0].at
 	first := c.lanes[to] == nil
 	if first {
 		c.start(to)
 	}
-	who, from := callers[0].who(), callers[0].at
 	for _, m := range callers {
 		if m.at = to; !first || m.done != nil {
 			c.enqueue(m)
 		}
 	}
 	c.places[who].at = to
-	if c.places[who].n == len(callers) {
+	if c.places[who].n == len(callers) || to == from {
 		return first
 	}
 	old, now := c.lanes[from], c.lanes[to]

@@ -49,8 +49,8 @@ type Config struct {
 	// come while a commit is under way go into the next one together: each is accepted
 	// or refused by itself, in the order they came, and answered after the commit. It
 	// is for calls on a *bun.DB; those in a transaction of the host's commit with it.
-	// At most 8,192 requests of a Ledger wait, in about a KiB each; ErrBusy refuses
-	// more. Default: CombineAll.
+	// At most 8,192 requests of a Ledger wait, 4,096 of them for one account, in less than
+	// 2 KiB each besides their goroutines; ErrBusy refuses more. Default: CombineAll.
 	Combine Combining
 
 	// RefundGrace is how long a refund to a grant that has expired since can be spent.

@@ -141,7 +141,7 @@ func TestM14_AFreeRequestChargesNothingAndABadCostRunsNothing(t *testing.T) {
 			cost   credits.Cost
 			status int
 		}{
-			{credits.Fixed(-1), 422},
+			{credits.Fixed(-1), 503},
 			{func(*http.Request) (int64, error) { return 5, credits.ErrInvalid }, 422},
 			{func(*http.Request) (int64, error) { return 0, errors.New("no price list") }, 503},
 		} {

@@ -10,7 +10,7 @@ import (
 	"github.com/quitrent/quitrent/tenancy"
 )
 
-// mostShelved is how many accounts a Ledger remembers, in about 300 bytes each.
+// mostShelved is how many accounts a Ledger remembers, in less than 300 bytes each.
 const mostShelved = 30_000
 
 // shelf remembers how accounts were left, so that their next deductions need not read
