@@ -142,7 +142,7 @@ func (b *book) setBudget(ctx context.Context, s SetBudget, audit tenancy.Audit) 
 			Held: held, CreatedAt: b.now, made: true,
 		}
 		b.budgets[s.Subject] = row
-		b.note(b.count(`UPDATE credits_accounts SET budgets = budgets + 1, epoch = epoch + 1 WHERE account_id = ? AND unit = ?`))
+		b.note(b.count(`UPDATE credits_accounts SET budgets = budgets + 1, epoch = epoch + ? WHERE account_id = ? AND unit = ?`))
 	} else if err := row.roll(at); err != nil {
 		return Budget{}, err
 	}
@@ -176,7 +176,7 @@ func (l *Ledger) RemoveBudget(ctx context.Context, db bun.IDB, r RemoveBudget) e
 				return outcome{}, err
 			}
 			b.budgets[r.Subject] = nil
-			b.note(b.count(`UPDATE credits_accounts SET budgets = budgets - 1, epoch = epoch + 1 WHERE account_id = ? AND unit = ?`))
+			b.note(b.count(`UPDATE credits_accounts SET budgets = budgets - 1, epoch = epoch + ? WHERE account_id = ? AND unit = ?`))
 			audit.At = b.now
 			b.note(func(ctx context.Context, db bun.IDB) error {
 				if _, err := db.NewDelete().Model(row).WherePK().Exec(ctx); err != nil {
@@ -193,7 +193,7 @@ func (l *Ledger) RemoveBudget(ctx context.Context, db bun.IDB, r RemoveBudget) e
 // count is a note that changes one of the account's counters.
 func (b *book) count(query string) func(context.Context, bun.IDB) error {
 	return func(ctx context.Context, db bun.IDB) error {
-		return moved(1)(db.ExecContext(ctx, query, b.account, b.ledger.cfg.Unit)) // sqltext: constants of the callers
+		return moved(1)(db.ExecContext(ctx, query, step(), b.account, b.ledger.cfg.Unit)) // sqltext: constants of the callers
 	}
 }
 

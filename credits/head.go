@@ -80,6 +80,8 @@ func (b *book) close() {
 	if !b.plain() {
 		// Not by one: where a failover has lost some of them, it must not come to where it
 		// has been with other contents.
-		b.row.epoch += 1 + rand.Int64N(1<<20)
+		b.row.epoch += step()
 	}
 }
+
+func step() int64 { return 1 + rand.Int64N(1<<20) }

@@ -184,3 +184,41 @@ func TestHead_ItsRowIsWrittenWhenMoreHappensToIt(t *testing.T) {
 		})
 	}
 }
+
+// A refusal without a key writes nothing, so the account's row still names the head of
+// before. It is not remembered as the first that is spent.
+func TestHead_AfterARefusalIsTheFirstInBurnOrder(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
+		fund(t, l, db, 100)
+		grant(t, l, db, credits.Grant{Account: acc, Amount: 50, Key: "later", Priority: -1, EffectiveAt: start.Add(time.Hour)})
+		for range 3 {
+			deduct(t, l, db, credits.Deduct{Account: acc, Amount: 1})
+		}
+		clock.Advance(time.Hour)
+		_, err := l.Deduct(t.Context(), db, credits.Deduct{Account: acc, Amount: 1000})
+		requireError(t, err, credits.ErrInsufficient)
+		for range 3 {
+			e := deduct(t, l, db, credits.Deduct{Account: acc, Amount: 1})
+			if d := cmp.Diff([]split{{2, -1}}, splits(t, db, acc, e.Number)); d != "" {
+				t.Errorf("entry %d: %s", e.Number, d)
+			}
+		}
+	})
+}
+
+// Whosesoever clock an account's time is by, it is one time for all of its entries.
+func TestHead_IsTheFirstInBurnOrderWhereClocksDiffer(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
+		ahead, behind := tenancytest.NewClock(start.Add(5*time.Minute)), tenancytest.NewClock(start)
+		one, two := credits.New(credits.Config{Now: ahead.Now}), credits.New(credits.Config{Now: behind.Now})
+		grant(t, two, db, credits.Grant{Account: acc, Amount: 10, Key: "g1"})
+		grant(t, two, db, credits.Grant{Account: acc, Amount: 10, Key: "g2", Priority: -1, EffectiveAt: start.Add(3 * time.Minute)})
+		for _, l := range []*credits.Ledger{two, two, one, one, two, two, one, two, two} {
+			deduct(t, l, db, credits.Deduct{Account: acc, Amount: 1})
+		}
+		for _, w := range burn(t, db) {
+			t.Error(w)
+		}
+		creditstest.RequireSound(t, one, db, acc)
+	}, credits.Migrate)
+}

@@ -20,7 +20,7 @@ import (
 func TestMain(m *testing.M) {
 	dbtest.Main(m, map[string]dbtest.ChildFunc{
 		"deduct": deductChild, "mix": mixChild, "refund": refundChild, "budget": budgetChild, "renew": renewChild,
-		"crash": crashChild, "linear": linearChild, "hold": holdChild,
+		"crash": crashChild, "linear": linearChild, "hold": holdChild, "storm": stormChild,
 	})
 }
 

@@ -54,7 +54,7 @@ func (o *opening) open(ctx context.Context) error {
 	// Only now: while the lock was waited for, a grant may have expired.
 	now := o.ledger.now()
 	for _, b := range o.books {
-		b.now = now
+		b.now = latest(now, b.was.enteredAt) // by whosesoever clock
 	}
 	for _, read := range []func(context.Context) error{o.readKeys, o.readEntries, o.readHolds, o.readGrants, o.readBudgets, o.readThresholds} {
 		if err := read(ctx); err != nil {

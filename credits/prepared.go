@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -46,24 +47,25 @@ const (
 	alreadyPrepared = "42P05"
 )
 
+// neverPrepared are the classes of what whoever has no prepared statements says: it is not
+// supported, not understood, or forbidden. Anything else may pass.
+var neverPrepared = []string{"0A", "08", "42"}
+
 // run hands the rows of swiftly to fn.
-func (p *prepared) run(ctx context.Context, db *bun.DB, s *executed, fn func(scan func(...any) error) error) error {
-	if !p.usable(db.DB) {
-		rows, err := db.QueryContext(ctx, s.query(), s.sheets[0], s.sheets[1]) // sqltext: one of two constants
+func (p *prepared) run(ctx context.Context, db *sql.DB, conn bun.Conn, s *executed, fn func(scan func(...any) error) error) error {
+	if !p.usable(db) {
+		rows, err := conn.QueryContext(ctx, s.query(), s.sheets[0], s.sheets[1]) // sqltext: one of two constants
 		return each(rows, err, fn)
 	}
-	rows, err := db.QueryContext(ctx, "EXECUTE ?", s)
+	rows, err := conn.QueryContext(ctx, "EXECUTE ?", s)
 	if err = each(rows, err, fn); tx.State(err) != notPrepared {
 		return err
 	}
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }()
 	_, err = conn.ExecContext(ctx, "PREPARE "+s.name()+" AS "+s.text()) // sqltext: swiftly, with numbered parameters
-	if err != nil && tx.State(err) != alreadyPrepared {
-		p.unusable(db.DB)
+	if state := tx.State(err); err != nil && state != alreadyPrepared {
+		if len(state) == 5 && slices.Contains(neverPrepared, state[:2]) {
+			p.unusable(db)
+		}
 		return err
 	}
 	rows, err = conn.QueryContext(ctx, "EXECUTE ?", s)

@@ -44,6 +44,11 @@ type standing struct {
 // plain: whoever has budgets, thresholds or debts needs more than one row, and credits for
 // some operations only have another head for each of these.
 func (b *book) standing() (standing, bool) {
+	written := b.row
+	if b.lead(); b.row != written { // nothing was written that would have told the row of its head
+		b.row = written
+		return standing{}, false
+	}
 	s := standing{epoch: b.row.epoch, free: b.row.headFree, until: b.row.nextAt}
 	free := int64(0)
 	for _, g := range b.grants {

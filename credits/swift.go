@@ -3,6 +3,7 @@ package credits
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"time"
 
@@ -65,7 +66,7 @@ func (l *Ledger) swift(ctx context.Context, db *bun.DB, callers []*caller, wait 
 		case t.locked:
 			m.out = outcome{refusal: errLocked}
 		case err != nil:
-			m.err = err
+			m.out, m.err = outcome{}, err
 		}
 	}
 	return left, err
@@ -134,13 +135,14 @@ func (l *Ledger) foresee(ctx context.Context, db *bun.DB, callers []*caller, tab
 // few rows of an array of any length, would make one of each with each; of an account that
 // is left alone the epoch tells why.
 const (
-	swiftly = `WITH a (account_id, i, unit, epoch, apart, entries, taken, replays, at) AS (?),
+	swiftly = `WITH a (account_id, i, unit, epoch, apart, entries, taken, replays, at, until) AS (?),
 	e (i, n, account_id, amount, taken, key, hash, operation, note, actor_kind, actor_id, on_behalf_kind, on_behalf_id, basis) AS (?),
 	used AS (SELECT e.i FROM e CROSS JOIN LATERAL (SELECT 1 FROM credits_keys AS k
 		WHERE k.account_id = e.account_id AND k.key = e.key LIMIT 1) AS k WHERE e.key <> ''),
 	fresh AS MATERIALIZED (SELECT a.* FROM a WHERE a.i NOT IN (SELECT used.i FROM used)),
 	free AS (SELECT a.* FROM fresh AS a JOIN credits_accounts AS c
 		ON c.account_id = a.account_id AND c.unit = a.unit AND c.epoch = a.epoch AND c.head_free >= a.taken
+			AND (a.until IS NULL OR c.entered_at IS NULL OR c.entered_at < a.until)
 		FOR UPDATE OF c` + skipLocked + `),
 	ok AS (UPDATE credits_accounts SET number = credits_accounts.number + f.entries, booked = credits_accounts.booked - f.taken,
 		head_free = credits_accounts.head_free - f.taken, replays = credits_accounts.replays + f.replays,
@@ -162,9 +164,15 @@ const (
 )
 
 // draw runs swiftly on the tabs. It returns how it left those accounts that it wrote, by
-// their places, and which of the others are in another epoch.
+// their places, and which of the others are in another epoch. Its rows come before it is
+// known to have been committed: with an error they say nothing.
 func (l *Ledger) draw(ctx context.Context, db *bun.DB, tabs []*tab, wait bool) (written map[int]drawn, moved map[int]bool, err error) {
-	if !wait { // it is short: nobody's context cuts it
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = conn.Close() }()
+	if !wait { // it is short: from here on nobody's context cuts it
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), swiftWithin)
 		defer cancel()
@@ -172,7 +180,7 @@ func (l *Ledger) draw(ctx context.Context, db *bun.DB, tabs []*tab, wait bool) (
 	accounts, draws := sheets(db, l.cfg.Unit, tabs)
 	s := &executed{sheets: []*sheet{accounts, draws}, one: accounts.rows == 1 && draws.rows == 1, wait: wait}
 	written, moved = make(map[int]drawn, len(tabs)), map[int]bool{}
-	err = l.prepared.run(ctx, db, s, func(scan func(...any) error) error {
+	err = l.prepared.run(ctx, db.DB, conn, s, func(scan func(...any) error) error {
 		var i int
 		var now drawn
 		var ok, other bool
@@ -185,5 +193,11 @@ func (l *Ledger) draw(ctx context.Context, db *bun.DB, tabs []*tab, wait bool) (
 		moved[i] = other
 		return err
 	})
-	return written, moved, tx.Single(err)
+	switch {
+	case errors.Is(err, driver.ErrBadConn): // nothing was sent
+		return nil, nil, err
+	case err != nil:
+		return nil, nil, tx.Single(err)
+	}
+	return written, moved, nil
 }

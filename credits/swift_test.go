@@ -1,8 +1,11 @@
 package credits_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -112,4 +115,62 @@ func TestSwift_WorksThroughAPooler(t *testing.T) {
 	}
 	creditstest.RequireBalance(t, l, db, acc, 280)
 	creditstest.RequireSound(t, l, db, acc)
+}
+
+// The rows of a statement come before the database says whether it could commit it.
+func TestSwift_AStatementThatFailsAtItsCommitIsNoSuccess(t *testing.T) {
+	db := dbtest.Postgres(t, credits.Migrate)
+	l := credits.New(credits.Config{})
+	fund(t, l, db, 100)
+	for range 3 {
+		deduct(t, l, db, credits.Deduct{Account: acc, Amount: 1})
+	}
+	exec(t, db, `CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN IF NEW.note = 'no' THEN RAISE EXCEPTION 'no' USING ERRCODE = '23514'; END IF; RETURN NULL; END $$`)
+	exec(t, db, `CREATE CONSTRAINT TRIGGER no AFTER INSERT ON credits_entries DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION no()`)
+	if e, err := l.Deduct(t.Context(), db, credits.Deduct{Account: acc, Amount: 1, Note: "no"}); err == nil {
+		t.Errorf("alone: %+v", e)
+	}
+	for i, err := range dbtest.Together(20, func(i int) error {
+		note := ""
+		if i == 7 {
+			note = "no"
+		}
+		_, err := l.Deduct(t.Context(), db, credits.Deduct{Account: acc, Amount: 1, Note: note, Key: fmt.Sprint("k", i)})
+		return err
+	}) {
+		if (err != nil) != (i == 7) {
+			t.Error(i, err)
+		}
+	}
+	creditstest.RequireBalance(t, l, db, acc, 78)
+	creditstest.RequireSound(t, l, db, acc)
+}
+
+// Until there is a connection nothing has been asked for, and whoever waits for one may
+// leave.
+func TestSwift_TheWaitForAConnectionIsTheCallersToEnd(t *testing.T) {
+	db := dbtest.Postgres(t, credits.Migrate)
+	l := credits.New(credits.Config{})
+	fund(t, l, db, 100)
+	for range 2 {
+		deduct(t, l, db, credits.Deduct{Account: acc, Amount: 1})
+	}
+	db.SetMaxOpenConns(1)
+	tx, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := l.Deduct(ctx, db, credits.Deduct{Account: acc, Amount: 1, Key: "k"}); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, credits.ErrOutcomeUnknown) {
+		t.Error(err)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Deduct(ctx, db, credits.Deduct{Account: acc, Amount: 1, Key: "k2"}); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, credits.ErrOutcomeUnknown) {
+		t.Error(err)
+	}
+	creditstest.RequireBalance(t, l, db, acc, 98)
 }

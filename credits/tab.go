@@ -96,7 +96,7 @@ func (t *tab) tell(now drawn) {
 // sheets are the tabs as rows of the statement swiftly.
 func sheets(db bun.IDB, unit string, tabs []*tab) (accounts, draws *sheet) {
 	text, num, at := "text", "bigint", "timestamptz"
-	accounts = newLookup(db, text, num, text, num, num, num, num, num, at)
+	accounts = newLookup(db, text, num, text, num, num, num, num, num, at, at)
 	draws = newSheet(db, num, num, text, num, num, text, text, text, text, text, text, text, text, text)
 	for i, t := range tabs {
 		s := accounts
@@ -109,6 +109,7 @@ func sheets(db bun.IDB, unit string, tabs []*tab) (accounts, draws *sheet) {
 		s.int(t.taken)
 		s.int(t.replays)
 		s.time(t.at)
+		s.time(t.known.until)
 		for n, d := range t.draws {
 			what, hash := d.caller.request.draw, ""
 			if what.Key != "" {

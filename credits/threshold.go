@@ -141,7 +141,7 @@ func (b *book) setThreshold(s SetThreshold) (*thresholdRow, error) {
 	for _, g := range b.grants {
 		b.expect(g)
 	}
-	b.note(b.count(`UPDATE credits_accounts SET thresholds = thresholds + 1, epoch = epoch + 1 WHERE account_id = ? AND unit = ?`))
+	b.note(b.count(`UPDATE credits_accounts SET thresholds = thresholds + 1, epoch = epoch + ? WHERE account_id = ? AND unit = ?`))
 	return row, nil
 }
 
@@ -160,7 +160,7 @@ func (l *Ledger) RemoveThreshold(ctx context.Context, db bun.IDB, r RemoveThresh
 				return outcome{}, ErrNoThreshold
 			}
 			b.thresholds = slices.DeleteFunc(b.thresholds, func(o *thresholdRow) bool { return o == row })
-			b.note(b.count(`UPDATE credits_accounts SET thresholds = thresholds - 1, epoch = epoch + 1 WHERE account_id = ? AND unit = ?`))
+			b.note(b.count(`UPDATE credits_accounts SET thresholds = thresholds - 1, epoch = epoch + ? WHERE account_id = ? AND unit = ?`))
 			b.note(func(ctx context.Context, db bun.IDB) error {
 				_, err := db.NewDelete().Model(row).WherePK().Exec(ctx)
 				return err
