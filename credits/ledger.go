@@ -97,6 +97,15 @@ func New(cfg Config) *Ledger {
 	return &Ledger{cfg: cfg}
 }
 
+// otherUnit is the unit, or "" where it is the default one, of which keys, digests and
+// events say nothing.
+func (l *Ledger) otherUnit() string {
+	if l.cfg.Unit == defaultUnit {
+		return ""
+	}
+	return l.cfg.Unit
+}
+
 func (l *Ledger) now() time.Time { return micro(l.cfg.Now()) }
 
 // micro is what PostgreSQL keeps of a time; the zero time stays zero.
