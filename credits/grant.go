@@ -46,6 +46,8 @@ type Granted struct {
 	Amount    int64     `json:"amount"`
 	Category  Category  `json:"category"`
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	// Unit is the ledger's, where that is not "credit".
+	Unit string `json:"unit,omitempty"`
 }
 
 // EventKind implements tenancy.Fact.
@@ -161,10 +163,10 @@ func (b *book) put(g Grant) (*grantRow, Entry) {
 	b.lapse(b.now)
 	audit := g.audit()
 	audit.At, audit.Target = b.now, row.ID
-	audit.Data = fmt.Appendf(nil, `{"number":%d,"amount":%d,"category":%q}`, entry.Number, g.Amount, g.Category)
+	audit.Data = fmt.Appendf(nil, `{"number":%d,"amount":%d,"category":%q%s}`, entry.Number, g.Amount, g.Category, b.ledger.dataUnit())
 	b.note(func(ctx context.Context, db bun.IDB) error {
 		return tenancy.Note(ctx, db, audit, Granted{
-			Number: entry.Number, Amount: g.Amount, Category: g.Category, ExpiresAt: g.ExpiresAt,
+			Number: entry.Number, Amount: g.Amount, Category: g.Category, ExpiresAt: g.ExpiresAt, Unit: b.ledger.otherUnit(),
 		})
 	})
 	return row, entry
