@@ -97,3 +97,33 @@ func TestUnits_AreToldInEventsAndAuditData(t *testing.T) {
 		}, credits.Migrate)
 	}
 }
+
+func TestUnits_AreToldInEveryAnswerAndFile(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
+		clock := tenancytest.NewClock(start)
+		l := credits.New(credits.Config{Unit: "gpu_second", Exponent: 3, Now: clock.Now})
+		fund(t, l, db, 1500)
+		held := hold(t, l, db, credits.Hold{
+			Account: acc, Amount: 500, Actor: keyA, OnBehalf: tenancy.Actor{Kind: tenancy.ActorOperator, ID: "op_secret"},
+		})
+		settle(t, l, db, credits.Settle{Account: acc, Hold: held.ID, Amount: 500, Basis: "-1;=2"})
+		ask := as(t, l.Handler(db), acc)
+		for _, target := range []string{"balance", "entries", "statement", "budgets"} {
+			var answer struct {
+				Unit     string
+				Exponent int
+			}
+			body := ask("GET", "/credits/"+target).Body.Bytes()
+			if err := json.Unmarshal(body, &answer); err != nil || answer.Unit != "gpu_second" || answer.Exponent != 3 {
+				t.Errorf("%s: %s, %v", target, body, err)
+			}
+		}
+		want := lines(csvHead, ",,opening,,0,,,,,,,,,,,,gpu_second",
+			"1,2026-03-01T09:00:00.000000Z,grant,1500,1500,1500,,,,fund,system,credits,,,,,gpu_second",
+			"2,2026-03-01T09:00:00.000000Z,settle,-500,1000,1000,,,,quitrent:settle:"+held.ID+",key,key_a,'-1;'=2,"+held.ID+",operator,,gpu_second",
+			",,closing,,1000,,,,,,,,,,,,gpu_second")
+		if d := cmp.Diff(want, writeCSV(t, l, db, credits.Statement{Account: acc})); d != "" {
+			t.Error(d)
+		}
+	}, credits.Migrate)
+}
