@@ -76,6 +76,9 @@ func TestVerifyAll_GoesOnWhereItStoppedAndFindsTheOneThatWasTamperedWith(t *test
 		if d := cmp.Diff(want[3:], pages(t, db, s, seals.VerifyAll{After: "a5"})); d != "" {
 			t.Errorf("from a5 on (-want +got):\n%s", d)
 		}
+		if v, err := s.VerifyAll(t.Context(), db, seals.VerifyAll{After: "a2", Limit: 1}); err != nil || v.Next != "a3" {
+			t.Errorf("after a2: %+v, %v", v, err)
+		}
 		v, err := s.VerifyAll(t.Context(), db, seals.VerifyAll{})
 		if err != nil || v.Accounts != 9 || v.Sealed != 63 || v.Unsealed != 2 || len(v.Findings) != 2 || v.Sound() || v.Next != "" {
 			t.Errorf("%+v, %v", v, err)
@@ -143,6 +146,9 @@ func TestVerifyAll_AsksForTheNotedHeads(t *testing.T) {
 		v, err := s.VerifyAll(t.Context(), db, seals.VerifyAll{Noted: safe})
 		if !errors.Is(err, shut) || !strings.Contains(err.Error(), "account d: ") || v.Accounts != 3 || v.Next != "c" || len(v.Findings) != 1 {
 			t.Errorf("%+v, %v", v, err)
+		}
+		if v, err = s.VerifyAll(t.Context(), db, seals.VerifyAll{Noted: safe, After: v.Next}); !errors.Is(err, shut) || v.Next != "c" {
+			t.Errorf("again: %+v, %v", v, err)
 		}
 		shut = nil
 		if v, err = s.VerifyAll(t.Context(), db, seals.VerifyAll{Noted: safe, After: v.Next}); err != nil || v.Accounts != 1 || v.Sealed != 8 || !v.Sound() {
