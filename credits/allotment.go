@@ -73,6 +73,8 @@ type SetAllotment struct {
 // AllotmentSet says that an allotment is new or another one from its next period on.
 type AllotmentSet struct {
 	Allotment
+	// Unit is the ledger's, where that is not "credit".
+	Unit string `json:"unit,omitempty"`
 }
 
 // EventKind implements tenancy.Fact.
@@ -81,6 +83,8 @@ func (AllotmentSet) EventKind() string { return "credits.allotment_set" }
 // AllotmentEnded says that nothing more is granted by an allotment.
 type AllotmentEnded struct {
 	Name string `json:"name"`
+	// Unit is the ledger's, where that is not "credit".
+	Unit string `json:"unit,omitempty"`
 }
 
 // EventKind implements tenancy.Fact.
@@ -222,7 +226,7 @@ func (b *book) setAllotment(ctx context.Context, s SetAllotment) (Allotment, err
 	}
 	b.replan()
 	set := r.allotment()
-	return set, b.noteAllotment(s.Actor, "credits.set_allotment", s.Name, AllotmentSet{set})
+	return set, b.noteAllotment(s.Actor, "credits.set_allotment", s.Name, AllotmentSet{Allotment: set, Unit: b.ledger.otherUnit()})
 }
 
 func (b *book) noteAllotment(actor tenancy.Actor, action, name string, f tenancy.Fact) error {

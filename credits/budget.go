@@ -154,7 +154,7 @@ func (b *book) setBudget(ctx context.Context, s SetBudget, audit tenancy.Audit) 
 	}
 	row.Limit, row.changed = s.Limit, true
 	audit.At = b.now
-	audit.Data = fmt.Appendf(nil, `{"limit":%d,"period":%q,"zone":%q}`, s.Limit, s.Period, s.Zone)
+	audit.Data = fmt.Appendf(nil, `{"limit":%d,"period":%q,"zone":%q%s}`, s.Limit, s.Period, s.Zone, b.ledger.dataUnit())
 	b.note(func(ctx context.Context, db bun.IDB) error { return tenancy.Record(ctx, db, audit) })
 	return row.budget(), nil
 }
@@ -178,6 +178,9 @@ func (l *Ledger) RemoveBudget(ctx context.Context, db bun.IDB, r RemoveBudget) e
 			b.budgets[r.Subject] = nil
 			b.note(b.count(`UPDATE credits_accounts SET budgets = budgets - 1, epoch = epoch + ? WHERE account_id = ? AND unit = ?`))
 			audit.At = b.now
+			if unit := l.otherUnit(); unit != "" {
+				audit.Data = fmt.Appendf(nil, `{"unit":%q}`, unit)
+			}
 			b.note(func(ctx context.Context, db bun.IDB) error {
 				if _, err := db.NewDelete().Model(row).WherePK().Exec(ctx); err != nil {
 					return err

@@ -549,14 +549,14 @@ func TestHandler_ServesBudgets(t *testing.T) {
 			}
 			return strings.TrimSpace(w.Body.String())
 		}
-		if got := ask(); got != `{"budgets":[]}` {
+		if got := ask(); got != `{"budgets":[],"unit":"credit","exponent":0}` {
 			t.Error(got)
 		}
 		setBudget(t, l, db, credits.SetBudget{Subject: tenancy.Actor{Kind: tenancy.ActorOperator, ID: "op_secret"}, Limit: 5})
 		setBudget(t, l, db, credits.SetBudget{Subject: keyA, Limit: 7, Period: credits.BudgetDay})
 		want := `{"budgets":[{"subject":{"kind":"key","id":"key_a"},"limit":7,"used":0,"held":0,"period":"day","zone":"UTC",` +
 			`"since":"2026-03-01T00:00:00Z","until":"2026-03-02T00:00:00Z"},` +
-			`{"subject":{"kind":"operator","id":""},"limit":5,"used":0,"held":0,"period":"life","zone":"UTC","since":"2026-03-01T09:00:00Z"}]}`
+			`{"subject":{"kind":"operator","id":""},"limit":5,"used":0,"held":0,"period":"life","zone":"UTC","since":"2026-03-01T09:00:00Z"}],"unit":"credit","exponent":0}`
 		if d := cmp.Diff(want, ask()); d != "" {
 			t.Error(d)
 		}

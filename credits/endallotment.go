@@ -49,7 +49,8 @@ func (l *Ledger) EndAllotment(ctx context.Context, db bun.IDB, e EndAllotment) (
 			}
 			r.changed = true
 			b.replan()
-			return outcome{}, b.noteAllotment(e.Actor, "credits.end_allotment", e.Name, AllotmentEnded{e.Name})
+			fact := AllotmentEnded{Name: e.Name, Unit: b.ledger.otherUnit()}
+			return outcome{}, b.noteAllotment(e.Actor, "credits.end_allotment", e.Name, fact)
 		},
 	})
 	if err != nil {

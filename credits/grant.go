@@ -46,6 +46,8 @@ type Granted struct {
 	Amount    int64     `json:"amount"`
 	Category  Category  `json:"category"`
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	// Unit is the ledger's, where that is not "credit".
+	Unit string `json:"unit,omitempty"`
 }
 
 // EventKind implements tenancy.Fact.
@@ -161,10 +163,10 @@ func (b *book) put(g Grant) (*grantRow, Entry) {
 	b.lapse(b.now)
 	audit := g.audit()
 	audit.At, audit.Target = b.now, row.ID
-	audit.Data = fmt.Appendf(nil, `{"number":%d,"amount":%d,"category":%q}`, entry.Number, g.Amount, g.Category)
+	audit.Data = fmt.Appendf(nil, `{"number":%d,"amount":%d,"category":%q%s}`, entry.Number, g.Amount, g.Category, b.ledger.dataUnit())
 	b.note(func(ctx context.Context, db bun.IDB) error {
 		return tenancy.Note(ctx, db, audit, Granted{
-			Number: entry.Number, Amount: g.Amount, Category: g.Category, ExpiresAt: g.ExpiresAt,
+			Number: entry.Number, Amount: g.Amount, Category: g.Category, ExpiresAt: g.ExpiresAt, Unit: b.ledger.otherUnit(),
 		})
 	})
 	return row, entry
@@ -209,17 +211,23 @@ type Seed struct {
 	ExpiresAt time.Time
 }
 
-// seedKey is the key of every account's seed, so that there can be only one.
-const seedKey = ownKeys + "seed"
+// seedKey is the key of every account's seed, so that there can be only one of a unit.
+func (l *Ledger) seedKey() string {
+	key := ownKeys + "seed"
+	if unit := l.otherUnit(); unit != "" {
+		key += ":" + unit
+	}
+	return key
+}
 
-// Seed grants an account the credits it is born with, once in its life whoever
-// asks. It returns what Grant returns.
+// Seed grants an account the credits it is born with, once in its life whoever asks;
+// each unit has a seed of its own. It returns what Grant returns.
 func (l *Ledger) Seed(ctx context.Context, db bun.IDB, s Seed) (Entry, error) {
 	if s.Category == "" {
 		s.Category = CategoryPromo
 	}
 	return l.Grant(ctx, db, Grant{
-		Account: s.Account, Amount: s.Amount, Key: seedKey, Category: s.Category, ExpiresAt: s.ExpiresAt,
+		Account: s.Account, Amount: s.Amount, Key: l.seedKey(), Category: s.Category, ExpiresAt: s.ExpiresAt,
 		Note: "credits to begin with",
 	})
 }

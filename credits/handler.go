@@ -25,7 +25,8 @@ import (
 //
 //	GET /credits/budgets
 //
-// Of an operator an entry shows that it was one and not who.
+// Each answer says what its amounts count: "unit" and "exponent", which are Config.Unit
+// and Config.Exponent. Of an operator an entry shows that it was one and not who.
 func (l *Ledger) Handler(db *bun.DB) http.Handler {
 	mux := problem.NewMux(l.cfg.OnError)
 	mux.Route("GET /credits/balance", func(w http.ResponseWriter, r *http.Request) error {
@@ -35,9 +36,8 @@ func (l *Ledger) Handler(db *bun.DB) http.Handler {
 		}
 		problem.JSON(w, http.StatusOK, struct {
 			Balance
-			Unit     string `json:"unit"`
-			Exponent int    `json:"exponent"`
-		}{b, l.cfg.Unit, l.cfg.Exponent})
+			measure
+		}{b, l.measure()})
 		return nil
 	})
 	mux.Route("GET /credits/entries", func(w http.ResponseWriter, r *http.Request) error {
@@ -56,7 +56,10 @@ func (l *Ledger) Handler(db *bun.DB) http.Handler {
 			return err
 		}
 		hideOperators(page.Entries)
-		problem.JSON(w, http.StatusOK, page)
+		problem.JSON(w, http.StatusOK, struct {
+			Page
+			measure
+		}{page, l.measure()})
 		return nil
 	})
 	mux.Route("GET /credits/statement", func(w http.ResponseWriter, r *http.Request) error { return l.serveStatement(w, r, db) })
@@ -73,11 +76,20 @@ func (l *Ledger) Handler(db *bun.DB) http.Handler {
 		}
 		problem.JSON(w, http.StatusOK, struct {
 			Budgets []Budget `json:"budgets"`
-		}{budgets})
+			measure
+		}{budgets, l.measure()})
 		return nil
 	})
 	return mux
 }
+
+// measure says what the amounts of an answer count.
+type measure struct {
+	Unit     string `json:"unit"`
+	Exponent int    `json:"exponent"`
+}
+
+func (l *Ledger) measure() measure { return measure{l.cfg.Unit, l.cfg.Exponent} }
 
 // number reads a positive number from the query; absent is 0.
 func number(r *http.Request, name string) (int64, error) {

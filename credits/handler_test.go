@@ -34,6 +34,8 @@ func TestHandler_ServesAnAccountItsOwnCredits(t *testing.T) {
 		h := l.Handler(db)
 		mine, theirs := as(t, h, acc), as(t, h, other)
 		const (
+			unit = `"unit":"credit","exponent":0}`
+
 			e1 = `{"number":1,"kind":"grant","amount":10,"balance":10,"spendable":10,"key":"g","actor":{"kind":"system","id":"credits"},"note":"hello","at":"2026-03-01T09:00:00Z"}`
 			e2 = `{"number":2,"kind":"grant","amount":5,"balance":15,"spendable":10,"key":"later","actor":{"kind":"system","id":"credits"},"at":"2026-03-01T09:00:00Z"}`
 			e3 = `{"number":3,"kind":"deduct","amount":-3,"balance":12,"spendable":7,"operation":"ideas","at":"2026-03-01T09:00:00Z"}`
@@ -44,13 +46,13 @@ func TestHandler_ServesAnAccountItsOwnCredits(t *testing.T) {
 			target, want string
 		}{
 			{mine, "/credits/balance", `{"booked":13,"held":0,"spendable":8,"unit":"credit","exponent":0}`},
-			{mine, "/credits/entries", `{"entries":[` + e4 + "," + e3 + "," + e2 + "," + e1 + `]}`},
-			{mine, "/credits/entries?limit=2", `{"entries":[` + e4 + "," + e3 + `],"next":3}`},
-			{mine, "/credits/entries?limit=2&before=3", `{"entries":[` + e2 + "," + e1 + `]}`},
-			{mine, "/credits/entries?limit=9223372036854775807&before=2", `{"entries":[` + e1 + `]}`},
+			{mine, "/credits/entries", `{"entries":[` + e4 + "," + e3 + "," + e2 + "," + e1 + `],` + unit},
+			{mine, "/credits/entries?limit=2", `{"entries":[` + e4 + "," + e3 + `],"next":3,` + unit},
+			{mine, "/credits/entries?limit=2&before=3", `{"entries":[` + e2 + "," + e1 + `],` + unit},
+			{mine, "/credits/entries?limit=9223372036854775807&before=2", `{"entries":[` + e1 + `],` + unit},
 			{theirs, "/credits/balance", `{"booked":0,"held":0,"spendable":0,"unit":"credit","exponent":0}`},
-			{theirs, "/credits/entries", `{"entries":[]}`},
-			{theirs, "/credits/entries?account=acc_1&account_id=acc_1", `{"entries":[]}`},
+			{theirs, "/credits/entries", `{"entries":[],` + unit},
+			{theirs, "/credits/entries?account=acc_1&account_id=acc_1", `{"entries":[],` + unit},
 		} {
 			w := c.ask("GET", c.target)
 			if got := w.Body.String(); w.Code != http.StatusOK || got != c.want+"\n" {

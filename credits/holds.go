@@ -173,6 +173,8 @@ type HoldParked struct {
 	Hold      string `json:"hold"`
 	Left      int64  `json:"left"`
 	Operation string `json:"operation,omitempty"`
+	// Unit is the ledger's, where that is not "credit".
+	Unit string `json:"unit,omitempty"`
 }
 
 // EventKind implements tenancy.Fact.
@@ -183,7 +185,7 @@ func (b *book) runOut(ctx context.Context, h *holdRow) error {
 	switch h.AtEnd {
 	case AtEndReview:
 		h.State, h.changed = HoldReview, true
-		at, fact := h.ExpiresAt, HoldParked{Hold: h.ID, Left: h.left(), Operation: h.Operation}
+		at, fact := h.ExpiresAt, HoldParked{Hold: h.ID, Left: h.left(), Operation: h.Operation, Unit: b.ledger.otherUnit()}
 		b.note(func(ctx context.Context, db bun.IDB) error { return tenancy.Publish(ctx, db, b.account, at, fact) })
 		return nil
 	case AtEndCharge:

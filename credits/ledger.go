@@ -33,7 +33,8 @@ const maxBasis = 1000
 type Config struct {
 	// Unit is what the ledger counts: "credit", "gpu_second". Each unit of an account is
 	// a ledger of its own, with entries, grants and holds of its own; keys are one
-	// account's whatever the unit. 1 to 32 of a to z, 0 to 9 and "_". Default: "credit".
+	// account's whatever the unit. Events and audit data say which unit they are about,
+	// where that is not the default. 1 to 32 of a to z, 0 to 9 and "_". Default: "credit".
 	Unit string
 
 	// Exponent is how many decimals of the unit an amount has, 0 to 9: with 3, 1,500 are
@@ -95,6 +96,23 @@ func New(cfg Config) *Ledger {
 		cfg.OnError = problem.Write
 	}
 	return &Ledger{cfg: cfg}
+}
+
+// otherUnit is the unit, or "" where it is the default one, of which keys, digests and
+// events say nothing.
+func (l *Ledger) otherUnit() string {
+	if l.cfg.Unit == defaultUnit {
+		return ""
+	}
+	return l.cfg.Unit
+}
+
+// dataUnit is what the data of an audit line end with.
+func (l *Ledger) dataUnit() string {
+	if unit := l.otherUnit(); unit != "" {
+		return `,"unit":"` + unit + `"`
+	}
+	return ""
 }
 
 func (l *Ledger) now() time.Time { return micro(l.cfg.Now()) }

@@ -180,9 +180,7 @@ func hashOf(content []any) string {
 // digest is hashOf what makes a request of this ledger the same: optional parts count
 // where they say something, so that what came before them keeps its digest.
 func (l *Ledger) digest(content []any, optional ...named) string {
-	if l.cfg.Unit != defaultUnit {
-		optional = append(optional, named{"unit", l.cfg.Unit})
-	}
+	optional = append(optional, named{"unit", l.otherUnit()})
 	for _, o := range optional {
 		if o.value != "" {
 			content = append(content, o.name, o.value)

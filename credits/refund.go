@@ -31,6 +31,8 @@ type Refunded struct {
 	Number   int64 `json:"number"`
 	RefundOf int64 `json:"refund_of"`
 	Amount   int64 `json:"amount"`
+	// Unit is the ledger's, where that is not "credit".
+	Unit string `json:"unit,omitempty"`
 }
 
 // EventKind implements tenancy.Fact.
@@ -115,7 +117,9 @@ func (b *book) refund(ctx context.Context, r Refund) (outcome, error) {
 	entry := b.enter(line, parts, b.now).entry()
 	b.lapse(b.now)
 	b.note(func(ctx context.Context, db bun.IDB) error {
-		return tenancy.Publish(ctx, db, b.account, b.now, Refunded{Number: entry.Number, RefundOf: r.Entry, Amount: amount})
+		return tenancy.Publish(ctx, db, b.account, b.now, Refunded{
+			Number: entry.Number, RefundOf: r.Entry, Amount: amount, Unit: b.ledger.otherUnit(),
+		})
 	})
 	return outcome{entry: entry}, nil
 }

@@ -22,6 +22,8 @@ type AllotmentSkipped struct {
 	// Reason is "overflow", where the balance would pass the largest int64, or "key_used",
 	// where a grant had used the key that this library keeps for the period.
 	Reason string `json:"reason"`
+	// Unit is the ledger's, where that is not "credit".
+	Unit string `json:"unit,omitempty"`
 }
 
 // EventKind implements tenancy.Fact.
@@ -151,7 +153,9 @@ func (b *book) allot(r *allotmentRow, prefix, note string, amount int64, expires
 		Account: b.account, Amount: amount, Key: r.periodKey(prefix, r.NextAt), Category: r.Category, Priority: int(r.Priority),
 		EffectiveAt: r.NextAt, ExpiresAt: expires, Operations: r.allotment().Operations, Note: note + r.Name, Actor: ownActor,
 	}
-	skipped := AllotmentSkipped{Name: r.Name, Period: r.NextAt, Amount: amount, Rollover: prefix == rolloverKey}
+	skipped := AllotmentSkipped{
+		Name: r.Name, Period: r.NextAt, Amount: amount, Rollover: prefix == rolloverKey, Unit: b.ledger.otherUnit(),
+	}
 	switch {
 	case b.taken[g.Key] || b.keys[g.Key] != nil:
 		skipped.Reason = "key_used"

@@ -28,6 +28,8 @@ type Revoked struct {
 	Number int64 `json:"number"`
 	Grant  int64 `json:"grant"` // the number of its entry
 	Amount int64 `json:"amount"`
+	// Unit is the ledger's, where that is not "credit".
+	Unit string `json:"unit,omitempty"`
 }
 
 // EventKind implements tenancy.Fact.
@@ -104,9 +106,9 @@ func (b *book) revoke(ctx context.Context, r Revoke) (outcome, error) {
 	entry := b.enter(line, []part{{g, -amount}}, b.now).entry()
 	audit := r.audit()
 	audit.At, audit.Target = b.now, g.ID
-	audit.Data = fmt.Appendf(nil, `{"number":%d,"grant":%d,"amount":%d}`, entry.Number, r.Entry, amount)
+	audit.Data = fmt.Appendf(nil, `{"number":%d,"grant":%d,"amount":%d%s}`, entry.Number, r.Entry, amount, b.ledger.dataUnit())
 	b.note(func(ctx context.Context, db bun.IDB) error {
-		return tenancy.Note(ctx, db, audit, Revoked{Number: entry.Number, Grant: r.Entry, Amount: amount})
+		return tenancy.Note(ctx, db, audit, Revoked{Number: entry.Number, Grant: r.Entry, Amount: amount, Unit: b.ledger.otherUnit()})
 	})
 	return outcome{entry: entry}, nil
 }

@@ -103,3 +103,35 @@ func TestSeed_HappensOnceInAnAccountsLife(t *testing.T) {
 		creditstest.RequireBalance(t, l, db, acc, 2000)
 	})
 }
+
+// Keys are one account's whatever the unit, and so is the hook's.
+func TestM3_ARegistrationSeedsEveryUnitOnce(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
+		seconds := credits.New(credits.Config{Unit: "gpu_second", Now: clock.Now})
+		images := credits.New(credits.Config{Unit: "image", Now: clock.Now})
+		again := func(ctx context.Context, db bun.IDB, r tenancy.Registered) error {
+			return errors.Join(l.OnRegister(ctx, db, r), seconds.OnRegister(ctx, db, r))
+		}
+		hooks := []hook{l.OnRegister, seconds.OnRegister, images.OnRegister, again}
+		accounts := tenancy.New(tenancy.Config{Now: clock.Now, OnRegister: hooks})
+		if _, err := accounts.Ensure(t.Context(), db, tenancytest.Plans()...); err != nil {
+			t.Fatal(err)
+		}
+		r, err := accounts.Register(t.Context(), db, tenancy.Register{Name: "Ada", Email: "ada@example.com"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, want := r.Account.ID, r.Plan.MonthlyCredits
+		for unit, of := range map[string]*credits.Ledger{"": l, ":gpu_second": seconds, ":image": images} {
+			creditstest.RequireBalance(t, of, db, id, want)
+			creditstest.RequireSound(t, of, db, id)
+			if e, err := of.Entry(t.Context(), db, id, 1); err != nil || want == 0 || e.Amount != want || e.Key != "quitrent:seed"+unit {
+				t.Errorf("seeded by %+v, %v", e, err)
+			}
+			e, err := of.Seed(t.Context(), db, credits.Seed{Account: id, Amount: want})
+			if err != nil || !e.Replayed || e.Number != 1 {
+				t.Errorf("seeded again by %+v, %v", e, err)
+			}
+		}
+	})
+}

@@ -25,25 +25,36 @@ const csvTime = "2006-01-02T15:04:05.000000Z"
 // some at the end.
 var csvColumns = []struct {
 	name string
-	cell func(e Entry) string
+	cell func(e csvEntry) string
 }{
-	{"number", func(e Entry) string { return strconv.FormatInt(e.Number, 10) }},
-	{"at", func(e Entry) string { return e.At.UTC().Format(csvTime) }},
-	{"kind", func(e Entry) string { return csvText(string(e.Kind)) }},
-	{"amount", func(e Entry) string { return strconv.FormatInt(e.Amount, 10) }},
-	{"balance", func(e Entry) string { return strconv.FormatInt(e.Balance, 10) }},
-	{"spendable", func(e Entry) string { return strconv.FormatInt(e.Spendable, 10) }},
-	{"refund_of", func(e Entry) string {
+	{"number", func(e csvEntry) string { return strconv.FormatInt(e.Number, 10) }},
+	{"at", func(e csvEntry) string { return e.At.UTC().Format(csvTime) }},
+	{"kind", func(e csvEntry) string { return csvText(string(e.Kind)) }},
+	{"amount", func(e csvEntry) string { return strconv.FormatInt(e.Amount, 10) }},
+	{"balance", func(e csvEntry) string { return strconv.FormatInt(e.Balance, 10) }},
+	{"spendable", func(e csvEntry) string { return strconv.FormatInt(e.Spendable, 10) }},
+	{"refund_of", func(e csvEntry) string {
 		if e.RefundOf == 0 {
 			return ""
 		}
 		return strconv.FormatInt(e.RefundOf, 10)
 	}},
-	{"operation", func(e Entry) string { return csvText(e.Operation) }},
-	{"note", func(e Entry) string { return csvText(e.Note) }},
-	{"key", func(e Entry) string { return csvText(e.Key) }},
-	{"actor_kind", func(e Entry) string { return csvText(string(e.Actor.Kind)) }},
-	{"actor_id", func(e Entry) string { return csvText(e.Actor.ID) }},
+	{"operation", func(e csvEntry) string { return csvText(e.Operation) }},
+	{"note", func(e csvEntry) string { return csvText(e.Note) }},
+	{"key", func(e csvEntry) string { return csvText(e.Key) }},
+	{"actor_kind", func(e csvEntry) string { return csvText(string(e.Actor.Kind)) }},
+	{"actor_id", func(e csvEntry) string { return csvText(e.Actor.ID) }},
+	{"basis", func(e csvEntry) string { return csvText(e.Basis) }},
+	{"hold", func(e csvEntry) string { return csvText(e.Hold) }},
+	{"on_behalf_kind", func(e csvEntry) string { return csvText(string(e.OnBehalf.Kind)) }},
+	{"on_behalf_id", func(e csvEntry) string { return csvText(e.OnBehalf.ID) }},
+	{"unit", func(e csvEntry) string { return csvText(e.unit) }},
+}
+
+// csvEntry is an entry of the ledger of a unit.
+type csvEntry struct {
+	Entry
+	unit string
 }
 
 // WriteCSV writes a statement as CSV (RFC 4180) in UTF-8, for the account's own people:
@@ -52,7 +63,9 @@ var csvColumns = []struct {
 //
 // The first line names the columns. The second one is of kind "opening" and has the
 // balance before the period at its beginning, the last one of kind "closing" the
-// balance at its end; a file without it was cut short. Times are ISO 8601 in UTC.
+// balance at its end; a file without it was cut short. Times are ISO 8601 in UTC. Amounts
+// are whole numbers, of the unit that each line names: where Config.Exponent is 3, 1500
+// are 1.5 of it.
 //
 // A spreadsheet takes a cell for a formula that begins with = + - @ or a control
 // character, and in some countries begins a cell after a semicolon. Text that would be
@@ -92,7 +105,7 @@ func (s Statement) writeCSV(ctx context.Context, db bun.IDB, w io.Writer, p peri
 		record[i] = c.name
 	}
 	_ = out.Write(record) // what fails is kept for out.Error
-	_ = out.Write(csvBalance(record, "opening", s.From, p.opening.Balance))
+	_ = out.Write(csvBalance(record, "opening", s.From, p.opening.Balance, p.unit))
 	for after := p.opening.Number; after < p.closing.Number; {
 		entries, err := p.lines(ctx, db, after, csvPage)
 		if err != nil {
@@ -100,7 +113,7 @@ func (s Statement) writeCSV(ctx context.Context, db bun.IDB, w io.Writer, p peri
 		}
 		hideOperators(entries)
 		for _, e := range entries {
-			_ = out.Write(csvLine(record, e))
+			_ = out.Write(csvLine(record, csvEntry{e, p.unit}))
 		}
 		out.Flush()
 		if err := out.Error(); err != nil {
@@ -108,12 +121,12 @@ func (s Statement) writeCSV(ctx context.Context, db bun.IDB, w io.Writer, p peri
 		}
 		after += int64(len(entries))
 	}
-	_ = out.Write(csvBalance(record, "closing", s.To, p.closing.Balance))
+	_ = out.Write(csvBalance(record, "closing", s.To, p.closing.Balance, p.unit))
 	out.Flush()
 	return out.Error()
 }
 
-func csvLine(record []string, e Entry) []string {
+func csvLine(record []string, e csvEntry) []string {
 	for i, c := range csvColumns {
 		record[i] = c.cell(e)
 	}
@@ -121,7 +134,7 @@ func csvLine(record []string, e Entry) []string {
 }
 
 // csvBalance is the line of a balance at an end of the period.
-func csvBalance(record []string, kind string, at time.Time, balance int64) []string {
+func csvBalance(record []string, kind string, at time.Time, balance int64, unit string) []string {
 	for i, c := range csvColumns {
 		record[i] = ""
 		switch {
@@ -131,6 +144,8 @@ func csvBalance(record []string, kind string, at time.Time, balance int64) []str
 			record[i] = at.UTC().Format(csvTime)
 		case c.name == "balance":
 			record[i] = strconv.FormatInt(balance, 10)
+		case c.name == "unit":
+			record[i] = csvText(unit)
 		}
 	}
 	return record

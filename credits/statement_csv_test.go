@@ -31,7 +31,7 @@ func writeCSV(t testing.TB, l *credits.Ledger, db bun.IDB, what credits.Statemen
 
 func lines(s ...string) string { return strings.Join(s, "\r\n") + "\r\n" }
 
-const csvHead = "number,at,kind,amount,balance,spendable,refund_of,operation,note,key,actor_kind,actor_id"
+const csvHead = "number,at,kind,amount,balance,spendable,refund_of,operation,note,key,actor_kind,actor_id,basis,hold,on_behalf_kind,on_behalf_id,unit"
 
 func TestWriteCSV_IsAFileForASpreadsheet(t *testing.T) {
 	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
@@ -43,30 +43,31 @@ func TestWriteCSV_IsAFileForASpreadsheet(t *testing.T) {
 		clock.Advance(time.Hour)
 		deduct(t, l, db, credits.Deduct{
 			Account: acc, Amount: 4, Key: "-k", Operation: "@op", Note: "=1+1;=2", Actor: tenancy.Actor{Kind: tenancy.ActorKey, ID: "+id"},
+			OnBehalf: tenancy.Actor{Kind: tenancy.ActorUser, ID: "=ada"}, Basis: `{"n":4}`,
 		})
 		refund(t, l, db, credits.Refund{Account: acc, Entry: 2, Amount: 1, Key: "r"})
 		clock.Advance(time.Hour)
 		deduct(t, l, db, credits.Deduct{Account: acc, Amount: 1})
 
 		from, to := clock.Now().Add(-time.Hour), clock.Now()
-		first := `1,2026-03-01T09:00:00.001500Z,grant,10,10,10,,,"say ""hello"", Müller",g,operator,`
-		second := "2,2026-03-01T10:00:00.001500Z,deduct,-4,6,6,,'@op,'=1+1;'=2,'-k,key,'+id"
-		third := "3,2026-03-01T10:00:00.001500Z,refund,1,7,7,2,'@op,,r,,"
-		fourth := "4,2026-03-01T11:00:00.001500Z,deduct,-1,6,6,,,,,,"
+		first := `1,2026-03-01T09:00:00.001500Z,grant,10,10,10,,,"say ""hello"", Müller",g,operator,,,,,,credit`
+		second := "2,2026-03-01T10:00:00.001500Z,deduct,-4,6,6,,'@op,'=1+1;'=2,'-k,key,'+id,\"{\"\"n\"\":4}\",,user,'=ada,credit"
+		third := "3,2026-03-01T10:00:00.001500Z,refund,1,7,7,2,'@op,,r,,,,,,,credit"
+		fourth := "4,2026-03-01T11:00:00.001500Z,deduct,-1,6,6,,,,,,,,,,,credit"
 		for _, c := range []struct {
 			what credits.Statement
 			want string
 		}{
-			{credits.Statement{Account: acc}, lines(csvHead, ",,opening,,0,,,,,,,", first, second, third, fourth, ",,closing,,6,,,,,,,")},
+			{credits.Statement{Account: acc}, lines(csvHead, ",,opening,,0,,,,,,,,,,,,credit", first, second, third, fourth, ",,closing,,6,,,,,,,,,,,,credit")},
 			{
 				credits.Statement{Account: acc, From: from.In(time.FixedZone("", 3600)), To: to},
-				lines(csvHead, ",2026-03-01T10:00:00.001500Z,opening,,10,,,,,,,", second, third, ",2026-03-01T11:00:00.001500Z,closing,,7,,,,,,,"),
+				lines(csvHead, ",2026-03-01T10:00:00.001500Z,opening,,10,,,,,,,,,,,,credit", second, third, ",2026-03-01T11:00:00.001500Z,closing,,7,,,,,,,,,,,,credit"),
 			},
 			{
 				credits.Statement{Account: acc, From: to.Add(1)},
-				lines(csvHead, ",2026-03-01T11:00:00.001500Z,opening,,6,,,,,,,", ",,closing,,6,,,,,,,"),
+				lines(csvHead, ",2026-03-01T11:00:00.001500Z,opening,,6,,,,,,,,,,,,credit", ",,closing,,6,,,,,,,,,,,,credit"),
 			},
-			{credits.Statement{Account: "acc_3"}, lines(csvHead, ",,opening,,0,,,,,,,", ",,closing,,0,,,,,,,")},
+			{credits.Statement{Account: "acc_3"}, lines(csvHead, ",,opening,,0,,,,,,,,,,,,credit", ",,closing,,0,,,,,,,,,,,,credit")},
 		} {
 			if d := cmp.Diff(c.want, writeCSV(t, l, db, c.what)); d != "" {
 				t.Errorf("%+v: %s", c.what, d)

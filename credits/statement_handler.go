@@ -29,7 +29,10 @@ func (l *Ledger) serveStatement(w http.ResponseWriter, r *http.Request, db *bun.
 		return err
 	}
 	hideOperators(page.Entries)
-	problem.JSON(w, http.StatusOK, page)
+	problem.JSON(w, http.StatusOK, struct {
+		StatementPage
+		measure
+	}{page, l.measure()})
 	return nil
 }
 

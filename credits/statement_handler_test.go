@@ -31,17 +31,18 @@ func TestHandler_ServesStatements(t *testing.T) {
 			b0   = `{"number":0,"balance":0}`
 			b1   = `{"number":1,"balance":10}`
 			b2   = `{"number":2,"balance":7}`
-			none = `{"opening":` + b0 + `,"closing":` + b0 + `,"entries":[]}`
+			unit = `"unit":"credit","exponent":0}`
+			none = `{"opening":` + b0 + `,"closing":` + b0 + `,"entries":[],` + unit
 		)
 		for _, c := range []struct {
 			ask         func(method, target string) *httptest.ResponseRecorder
 			query, want string
 		}{
-			{mine, "", `{"opening":` + b0 + `,"closing":` + b2 + `,"entries":[` + e1 + "," + e2 + `]}`},
-			{mine, "from=2026-03-02", `{"opening":` + b1 + `,"closing":` + b2 + `,"entries":[` + e2 + `]}`},
+			{mine, "", `{"opening":` + b0 + `,"closing":` + b2 + `,"entries":[` + e1 + "," + e2 + `],` + unit},
+			{mine, "from=2026-03-02", `{"opening":` + b1 + `,"closing":` + b2 + `,"entries":[` + e2 + `],` + unit},
 			{mine, "to=2026-03-02T09:00:00Z&totals=true", `{"opening":` + b0 + `,"closing":` + b1 +
-				`,"totals":[{"kind":"grant","entries":1,"in":10,"out":0}],"entries":[` + e1 + `]}`},
-			{mine, "from=2026-03-01T10:00:00.000001%2B01:00&to=2026-03-03&totals=0", `{"opening":` + b1 + `,"closing":` + b2 + `,"entries":[` + e2 + `]}`},
+				`,"totals":[{"kind":"grant","entries":1,"in":10,"out":0}],"entries":[` + e1 + `],` + unit},
+			{mine, "from=2026-03-01T10:00:00.000001%2B01:00&to=2026-03-03&totals=0", `{"opening":` + b1 + `,"closing":` + b2 + `,"entries":[` + e2 + `],` + unit},
 			{theirs, "", none},
 			{theirs, "account=acc_1&account_id=acc_1", none},
 		} {
@@ -89,8 +90,8 @@ func TestHandler_ServesStatementsAsFiles(t *testing.T) {
 			h.ServeHTTP(w, r)
 			return w
 		}
-		want := lines(csvHead, ",2026-03-01T00:00:00.000000Z,opening,,0,,,,,,,",
-			"1,2026-03-01T09:00:00.000000Z,grant,10,10,10,,,,g,operator,", ",,closing,,10,,,,,,,")
+		want := lines(csvHead, ",2026-03-01T00:00:00.000000Z,opening,,0,,,,,,,,,,,,credit",
+			"1,2026-03-01T09:00:00.000000Z,grant,10,10,10,,,,g,operator,,,,,,credit", ",,closing,,10,,,,,,,,,,,,credit")
 		for _, c := range []struct{ target, accept string }{
 			{"/credits/statement.csv", "application/json"}, {"/credits/statement", "text/csv"},
 		} {

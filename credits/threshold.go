@@ -47,6 +47,8 @@ type Low struct {
 	Threshold string `json:"threshold"`
 	Low       int64  `json:"low"`
 	Spendable int64  `json:"spendable"`
+	// Unit is the ledger's, where that is not "credit".
+	Unit string `json:"unit,omitempty"`
 }
 
 // EventKind implements tenancy.Fact.
@@ -57,6 +59,8 @@ type Recovered struct {
 	Threshold string `json:"threshold"`
 	Reset     int64  `json:"reset"`
 	Spendable int64  `json:"spendable"`
+	// Unit is the ledger's, where that is not "credit".
+	Unit string `json:"unit,omitempty"`
 }
 
 // EventKind implements tenancy.Fact.

@@ -79,10 +79,10 @@ func (b *book) watch() {
 		switch low := !r.ReachedAt.IsZero(); {
 		case !low && n <= r.Low:
 			r.ReachedAt, r.changed = b.time(), true
-			b.publish(Low{Threshold: r.Name, Low: r.Low, Spendable: n})
+			b.publish(Low{Threshold: r.Name, Low: r.Low, Spendable: n, Unit: b.ledger.otherUnit()})
 		case low && n >= r.Reset:
 			r.ReachedAt, r.changed = time.Time{}, true
-			b.publish(Recovered{Threshold: r.Name, Reset: r.Reset, Spendable: n})
+			b.publish(Recovered{Threshold: r.Name, Reset: r.Reset, Spendable: n, Unit: b.ledger.otherUnit()})
 		}
 	}
 }

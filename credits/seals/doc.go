@@ -25,6 +25,19 @@
 // not who made it. The chain says nothing that the entries don't: where seals are lost,
 // sealing again gives the same ones, if the entries are still the same.
 //
+// VerifyAll verifies the next accounts in the order of their ids, and a later call goes on
+// where it stopped:
+//
+//	next := seals.VerifyAll{After: kept, Noted: fromTheSafe}
+//	for more := true; more; more = next.After != "" {
+//		v, err := s.VerifyAll(ctx, db, next)
+//		… v.Findings …
+//		next.After = v.Next
+//	}
+//
+// An account that was deleted together with its seals is on none of the database's lists:
+// call Verify with the heads in the safe, too.
+//
 // On SQLite triggers keep the seals append-only; on PostgreSQL privileges do. Whoever runs
 // it needs no more than
 //

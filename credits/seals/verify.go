@@ -74,6 +74,10 @@ func (s *Seals) Verify(ctx context.Context, db bun.IDB, account tenancy.AccountI
 	if err := check(account); err != nil {
 		return Report{}, err
 	}
+	return s.verify(ctx, db, account, noted)
+}
+
+func (s *Seals) verify(ctx context.Context, db bun.IDB, account tenancy.AccountID, noted []Head) (Report, error) {
 	marks := make([]chain.Mark, len(noted))
 	for i, h := range noted {
 		if h.Account != account || h.Unit != s.cfg.Unit || h.Number < 0 {
