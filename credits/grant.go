@@ -56,7 +56,8 @@ func (Granted) EventKind() string { return "credits.granted" }
 // the key was first used, with Replayed set.
 //
 // It returns ErrInvalid, ErrOverflow, and ErrKeyReused when the key was used with
-// another amount, category, priority or date.
+// another Amount, Category, Priority, EffectiveAt, ExpiresAt or other Operations, in
+// whichever order those are.
 func (l *Ledger) Grant(ctx context.Context, db bun.IDB, g Grant) (Entry, error) {
 	if g.Category == "" {
 		g.Category = CategoryAdjustment
@@ -213,7 +214,8 @@ type Seed struct {
 const seedKey = ownKeys + "seed"
 
 // Seed grants an account the credits it is born with, once in its life whoever
-// asks. It returns what Grant returns.
+// asks. It returns what Grant returns: ErrKeyReused when the account was seeded with
+// another Amount, Category or ExpiresAt.
 func (l *Ledger) Seed(ctx context.Context, db bun.IDB, s Seed) (Entry, error) {
 	if s.Category == "" {
 		s.Category = CategoryPromo

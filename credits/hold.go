@@ -96,7 +96,8 @@ const (
 // before Settle.
 //
 // Called again with the same key and content it returns the first hold, as it is by
-// now, with Replayed set.
+// now, with Replayed set. The content is Amount, Operation, For and AtEnd, with their
+// defaults.
 //
 // It returns an *InsufficientError (errors.Is ErrInsufficient) and a *BudgetError
 // (errors.Is ErrBudget), as Deduct does, which write nothing but the key, ErrKeyReused and
