@@ -100,11 +100,12 @@ const maxAllotments = 100
 // it stays so and nothing is written. It writes the audit log and the outbox.
 //
 // The period that is now is granted at once, whole: to begin with the next one, put the
-// Anchor there, or From just after it. A change takes effect from the next period on. What the running period
-// was granted stays, with its end; what is left of it then rolls over by the changed
-// rule. For more at once, Grant the difference. Where Anchor, Every or Zone change, the
-// first period is the first of theirs that begins when the running one has ended. So no
-// two periods of an allotment overlap, however often it is changed, ended and set again.
+// Anchor there, or From just after it. A change takes effect from the next period on.
+// What the running period was granted stays, with its end; what is left of it then rolls
+// over by the changed rule. For more at once, Grant the difference. Where Anchor, Every
+// or Zone change, the first period is the first of theirs that begins when the running
+// one has ended. So no two periods of an allotment overlap, however often it is changed,
+// ended and set again.
 //
 // It returns ErrInvalid.
 func (l *Ledger) SetAllotment(ctx context.Context, db bun.IDB, s SetAllotment) (Allotment, error) {

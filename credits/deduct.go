@@ -37,7 +37,8 @@ type Deduct struct {
 // burn order (see the package comment) and writes down how much from which.
 //
 // Called again with the same key and content it returns the first outcome, with
-// Replayed set: the entry, or the refusal, even if there are credits by now.
+// Replayed set: the entry, or the refusal, even if there are credits by now. The content
+// is Amount and Operation.
 //
 // It returns an *InsufficientError (errors.Is ErrInsufficient) and a *BudgetError
 // (errors.Is ErrBudget), which write nothing but the key, ErrKeyReused and ErrInvalid.

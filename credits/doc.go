@@ -100,9 +100,10 @@
 // # Once and only once
 //
 // A key makes an operation happen once, whatever is retried. The same key with the
-// same content gives the first outcome back, a refusal too; with other content it
-// is ErrKeyReused. Keys are unique per account and kept for ever. A refusal without
-// a key writes nothing.
+// same content gives the first outcome back, a refusal too; with other content, in
+// another verb or for another unit it is ErrKeyReused. What the content is, each verb
+// says; notes, actors and bases are no part of it. Keys are unique per account and kept
+// for ever. A refusal without a key writes nothing.
 //
 // A COMMIT whose outcome nobody knows – the connection was lost – is
 // ErrOutcomeUnknown: ask again with the same key.
@@ -126,11 +127,12 @@
 // # Correctness
 //
 // The account's row is the lock, taken first. Where it names a grant as head, what is in
-// that one is head_free and what is held of it; its own row may say more. Amounts are int64, overflow is
-// checked, and the database itself refuses a grant below zero. Verify checks that a
-// ledger adds up; package seals shows whether it is the one that was written. On SQLite
-// triggers keep entries and splits append-only; on PostgreSQL privileges do, when the
-// role that serves is not the one that migrates and has no more than it needs:
+// that one is head_free and what is held of it; its own row may say more. Amounts are
+// int64, overflow is checked, and the database itself refuses a grant below zero. Verify
+// checks that a ledger adds up; package seals shows whether it is the one that was
+// written. On SQLite triggers keep entries and splits append-only; on PostgreSQL
+// privileges do, when the role that serves is not the one that migrates and has no more
+// than it needs:
 //
 //	GRANT SELECT, INSERT ON credits_entries, credits_splits, credits_keys, tenancy_events, tenancy_deliveries, tenancy_audit TO app;
 //	GRANT SELECT, INSERT, UPDATE ON credits_accounts, credits_grants, credits_holds, credits_allotments TO app;

@@ -153,11 +153,17 @@ type Page struct {
 }
 
 // Entries reads a page. Pages are found by number, so page 10,000 costs what the
-// first one does, and entries that come meanwhile move nothing. ErrInvalid: the
+// first one does, and entries that come meanwhile move nothing. Before the first one what
+// has become due meanwhile is booked, as Balance does, which writes. ErrInvalid: the
 // account is no account id.
 func (l *Ledger) Entries(ctx context.Context, db bun.IDB, what Entries) (Page, error) {
 	if err := checkAccount(what.Account); err != nil {
 		return Page{}, err
+	}
+	if what.Before <= 0 {
+		if err := l.bookDue(ctx, db, what.Account); err != nil {
+			return Page{}, err
+		}
 	}
 	limit := min(what.Limit, 500)
 	if limit <= 0 {

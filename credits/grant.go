@@ -58,7 +58,8 @@ func (Granted) EventKind() string { return "credits.granted" }
 // the key was first used, with Replayed set.
 //
 // It returns ErrInvalid, ErrOverflow, and ErrKeyReused when the key was used with
-// another amount, category, priority or date.
+// another Amount, Category, Priority, EffectiveAt, ExpiresAt or other Operations, in
+// whichever order those are.
 func (l *Ledger) Grant(ctx context.Context, db bun.IDB, g Grant) (Entry, error) {
 	if g.Category == "" {
 		g.Category = CategoryAdjustment
@@ -221,7 +222,8 @@ func (l *Ledger) seedKey() string {
 }
 
 // Seed grants an account the credits it is born with, once in its life whoever asks;
-// each unit has a seed of its own. It returns what Grant returns.
+// each unit has a seed of its own. It returns what Grant returns: ErrKeyReused when the
+// account was seeded with another Amount, Category or ExpiresAt.
 func (l *Ledger) Seed(ctx context.Context, db bun.IDB, s Seed) (Entry, error) {
 	if s.Category == "" {
 		s.Category = CategoryPromo

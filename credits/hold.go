@@ -96,7 +96,8 @@ const (
 // before Settle.
 //
 // Called again with the same key and content it returns the first hold, as it is by
-// now, with Replayed set.
+// now, with Replayed set. The content is Amount, Operation, For and AtEnd, with their
+// defaults.
 //
 // It returns an *InsufficientError (errors.Is ErrInsufficient) and a *BudgetError
 // (errors.Is ErrBudget), as Deduct does, which write nothing but the key, ErrKeyReused and
@@ -171,12 +172,21 @@ func (b *book) held(h *holdRow) Held {
 	return held
 }
 
-// Held reads a hold. ErrNoHold: the account has none of that id. ErrInvalid: account is
-// no account id.
+// Held reads a hold. What has become due meanwhile – its time is over – is booked first,
+// as Balance does, which writes. ErrNoHold: the account has none of that id. ErrInvalid:
+// account is no account id, or id is empty, longer than 64 bytes or does not print.
 func (l *Ledger) Held(ctx context.Context, db bun.IDB, account tenancy.AccountID, id string) (Held, error) {
-	if err := checkAccount(account); err != nil {
+	if err := checkHold(account, id); err != nil {
 		return Held{}, err
 	}
+	if err := l.bookDue(ctx, db, account); err != nil {
+		return Held{}, err
+	}
+	return l.readHeld(ctx, db, account, id)
+}
+
+// readHeld is Held for whoever has the account's book open, in which what is due is booked.
+func (l *Ledger) readHeld(ctx context.Context, db bun.IDB, account tenancy.AccountID, id string) (Held, error) {
 	var found *holdRow
 	rows, err := db.QueryContext(ctx, `SELECT `+holdColumns+` FROM credits_holds AS h
 		WHERE h.account_id = ? AND h.hold_id = ? AND h.unit = ?`, account, id, l.cfg.Unit) // sqltext: constant

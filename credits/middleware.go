@@ -46,7 +46,8 @@ type Charge struct {
 	// that the handler took over. Default: those below 400.
 	Settles func(status int) bool
 	// Operation is what the credits are for: "ideas". 500 bytes at most. Default: the
-	// pattern of the route.
+	// pattern of the route where this is behind an http.ServeMux (Request.Pattern), and
+	// nothing around one and behind other routers.
 	Operation string
 	// For is how long the credits are held if this process dies, and the longest that a
 	// handler may take before its answer begins, and from there to its end; between a
@@ -91,6 +92,10 @@ func (l *Ledger) Middleware(db *bun.DB, cost Cost) func(http.Handler) http.Handl
 // and what is left beside that; the final figures follow as trailers of the same names
 // (RFC 9110, 6.5), if the answer can have any: over HTTP/1.1 or later, with a body whose
 // length was not announced.
+//
+// A route that costs two units has one middleware inside the other, of a Ledger each. Both
+// set the same headers, and the outer one's figures are what the client sees; the Meter of
+// the handler is the inner one's.
 //
 // Every request is charged anew, repeats too: an Idempotency-Key is for the handler to
 // honour, in its own transaction with Ledger.Deduct, where the work and its price commit

@@ -3,6 +3,7 @@ package credits_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -322,6 +323,39 @@ func TestM14_AStreamBeginsWithItsCharge(t *testing.T) {
 		close(goOn)
 		if b, err := io.ReadAll(resp.Body); string(b) != "one two" || err != nil {
 			t.Errorf("%q, %v", b, err)
+		}
+	})
+}
+
+// A route that costs two units: one middleware inside the other.
+func TestMiddleware_OfTwoUnitsShowsTheOuterFigures(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		seconds := credits.New(credits.Config{Unit: "gpu_second"})
+		for _, metered := range []bool{false, true} {
+			key := fmt.Sprint("fund ", metered)
+			grant(t, l, db, credits.Grant{Account: acc, Amount: 10, Key: key})
+			grant(t, seconds, db, credits.Grant{Account: acc, Amount: 50, Key: key + " seconds"})
+			inner := seconds.MiddlewareFor(db, credits.Charge{Cost: credits.Fixed(30), Metered: metered})
+			w, _ := call(t, l, db, acc, credits.Fixed(10), func(w http.ResponseWriter, r *http.Request) {
+				inner(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { use(t, r.Context(), 50) })).ServeHTTP(w, r)
+			})
+			requireCharge(t, w, "10", "0")
+		}
+		creditstest.RequireBalance(t, l, db, acc, 0)
+		creditstest.RequireBalance(t, seconds, db, acc, 0)
+	})
+}
+
+// The pattern is known inside a ServeMux only.
+func TestMiddleware_AroundAMuxKnowsNoOperation(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		fund(t, l, db, 10)
+		mux := http.NewServeMux()
+		mux.HandleFunc("POST /v1/ideas", func(http.ResponseWriter, *http.Request) {})
+		r := httptest.NewRequestWithContext(tenancytest.Context(t, tenancy.Scope{Account: acc}), "POST", "/v1/ideas", nil)
+		l.Middleware(db, credits.Fixed(1))(mux).ServeHTTP(httptest.NewRecorder(), r)
+		if e := creditstest.RequireEntry(t, l, db, acc, credits.KindSettle, -1); e.Operation != "" {
+			t.Errorf("operation %q", e.Operation)
 		}
 	})
 }

@@ -45,6 +45,7 @@ func (Refunded) EventKind() string { return "credits.refunded" }
 //
 // It returns ErrNoEntry, ErrNotRefundable when the entry took nothing or less than
 // that is left to give back (over any number of refunds), ErrOverflow, ErrKeyReused
+// when the key was used with another Entry or Amount (0 is another than what it came to),
 // and ErrInvalid.
 func (l *Ledger) Refund(ctx context.Context, db bun.IDB, r Refund) (Entry, error) {
 	if err := r.validate(); err != nil {

@@ -182,6 +182,10 @@ func TestInvalid_IsRefusedBeforeAnythingIsWritten(t *testing.T) {
 			_, err := l.Extend(t.Context(), tx, credits.Extend{Account: acc, Hold: id})
 			return err
 		}
+		cases["reading of "+name] = func(l *credits.Ledger, tx bun.IDB, t *testing.T) error {
+			_, err := l.Held(t.Context(), tx, acc, id)
+			return err
+		}
 	}
 	for _, id := range []tenancy.AccountID{"", "a\x00", "\xff", "a b", "ü"} {
 		cases["balance of account "+string(id)] = func(l *credits.Ledger, tx bun.IDB, t *testing.T) error {
@@ -199,8 +203,18 @@ func TestInvalid_IsRefusedBeforeAnythingIsWritten(t *testing.T) {
 		if id == "" {
 			continue // Verify takes it for every account
 		}
+		cases["hold of account "+string(id)] = func(l *credits.Ledger, tx bun.IDB, t *testing.T) error {
+			_, err := l.Held(t.Context(), tx, id, "hld_1")
+			return err
+		}
 		cases["verify of account "+string(id)] = func(l *credits.Ledger, tx bun.IDB, t *testing.T) error {
 			_, err := l.Verify(t.Context(), tx, id)
+			return err
+		}
+	}
+	for _, after := range []tenancy.AccountID{"a\x00", "\xff"} {
+		cases["verify of all after "+string(after)] = func(l *credits.Ledger, tx bun.IDB, t *testing.T) error {
+			_, err := l.VerifyAll(t.Context(), tx, credits.VerifyAll{After: after})
 			return err
 		}
 	}

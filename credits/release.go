@@ -53,7 +53,7 @@ type Extend struct {
 	// Hold is its ID.
 	Hold string
 	// For is how long it lasts from now on, up to 30 days; it never becomes shorter.
-	// Default: as long as it did.
+	// Default: its end stays.
 	For time.Duration
 	// AtEnd is what becomes of it then: AtEndCharge, before an answer goes out that
 	// somebody has to pay for even if this process dies. Default: as it was.

@@ -113,7 +113,7 @@ func (b *book) heldBefore(ctx context.Context, k *keyRow) (Held, error) {
 		held = b.held(h)
 	} else {
 		var err error
-		held, err = b.ledger.Held(ctx, b.db, b.account, k.Hold)
+		held, err = b.ledger.readHeld(ctx, b.db, b.account, k.Hold)
 		if errors.Is(err, ErrNoHold) {
 			err = lost("hold", k.Key)
 		}

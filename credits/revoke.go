@@ -40,7 +40,7 @@ func (Revoked) EventKind() string { return "credits.revoked" }
 // audit log and the outbox.
 //
 // It returns ErrNoEntry, ErrNothingLeft when the entry is no grant's or nothing of it can
-// be taken back, ErrKeyReused and ErrInvalid.
+// be taken back, ErrKeyReused when the key was used with another Entry, and ErrInvalid.
 func (l *Ledger) Revoke(ctx context.Context, db bun.IDB, r Revoke) (Entry, error) {
 	if r.Actor == (tenancy.Actor{}) {
 		r.Actor = ownActor

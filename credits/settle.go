@@ -44,7 +44,8 @@ type Settled struct {
 //
 // It returns ErrNoHold, ErrHoldEnded when the hold is settled or released, an
 // *InsufficientError when the work cost more than all that – the hold stays as it is, and
-// its own key is free for another settlement – ErrKeyReused and ErrInvalid.
+// its own key is free for another settlement – ErrKeyReused when the key was used with
+// another Hold, Amount or More, and ErrInvalid.
 func (l *Ledger) Settle(ctx context.Context, db bun.IDB, s Settle) (Settled, error) {
 	own := s.Key == "" && !s.More
 	if err := s.validate(own); err != nil {

@@ -93,8 +93,12 @@ type Verified struct {
 }
 
 // VerifyAll verifies some of the accounts, each as Verify does. With an error it returns
-// what it found until then.
+// what it found until then. ErrInvalid: After is nothing that Next can be.
 func (l *Ledger) VerifyAll(ctx context.Context, db bun.IDB, what VerifyAll) (Verified, error) {
+	// It need not be an account's id: somebody else may have put a row there.
+	if tenancy.CheckText("place to go on from", string(what.After), maxText) != nil {
+		return Verified{Findings: []Finding{}}, fmt.Errorf("%w: After is no place to go on from", ErrInvalid)
+	}
 	limit := min(what.Limit, 500)
 	if limit <= 0 {
 		limit = 50

@@ -13,8 +13,10 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// CheckText refuses, with ErrInvalid, what no database keeps and no page shows:
-// text over limit bytes, invalid UTF-8, control characters. It is exported for the
+// CheckText refuses, with ErrInvalid, what no database keeps and no page shows: text over
+// limit bytes, invalid UTF-8, control characters, line separators, and the invisible
+// characters by which a text reads as another one (U+202E, U+200B, U+FEFF). The joiners
+// U+200C and U+200D pass: scripts and emoji are written with them. It is exported for the
 // packages above this one.
 func CheckText(what, s string, limit int) error {
 	if len(s) > limit {
@@ -23,10 +25,21 @@ func CheckText(what, s string, limit int) error {
 	if !utf8.ValidString(s) {
 		return fmt.Errorf("%w: the %s is not valid UTF-8", ErrInvalid, what)
 	}
-	if strings.ContainsFunc(s, unicode.IsControl) {
-		return fmt.Errorf("%w: the %s has a control character", ErrInvalid, what)
+	if strings.ContainsFunc(s, hides) {
+		return fmt.Errorf("%w: the %s has a control character or an invisible one", ErrInvalid, what)
 	}
 	return nil
+}
+
+// hides reports that r is no part of a text as it is read. Of the format characters (Cf)
+// a few signs of Arabic and Syriac leave a mark, and the joiners shape what is beside them.
+func hides(r rune) bool {
+	if r <= unicode.MaxASCII {
+		return unicode.IsControl(r)
+	}
+	const nonJoiner, joiner = '\u200c', '\u200d'
+	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) &&
+		r != nonJoiner && r != joiner && !unicode.Is(unicode.Prepended_Concatenation_Mark, r)
 }
 
 // plainText reports that CheckText has nothing to say of s, which is short and of

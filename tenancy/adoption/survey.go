@@ -110,7 +110,7 @@ func (s *survey) name(kind Kind, at int, prefix, own, foreign string) (id, name 
 		s.refuse(kind, at, "", "foreign", "the row has no id: give it ID, Foreign or both")
 		return "", "", false
 	case tenancy.CheckText("id", name, 200) != nil:
-		s.refuse(kind, at, fmt.Sprintf("%.200q", name), "foreign", "an id in the old system is text of at most 200 bytes without control characters")
+		s.refuse(kind, at, fmt.Sprintf("%.200q", name), "foreign", "an id in the old system is text of at most 200 bytes without control characters and invisible ones")
 		return "", "", false
 	}
 	if own == "" {
@@ -149,7 +149,7 @@ func (s *survey) readUsers(rows []User) {
 		s.address(&u, r.Email, keys)
 		var err error
 		if u.Name, err = tenancy.ParseName(cmp.Or(strings.TrimSpace(r.Name), u.Email)); u.Email != "" && err != nil {
-			s.refuse(KindUser, i, name, "name", "a name has 1 to 200 bytes, something that can be read and no control characters")
+			s.refuse(KindUser, i, name, "name", "a name has 1 to 200 bytes, something that can be read and no control characters or invisible ones")
 		}
 		s.users = append(s.users, u) // never grows: byUser points into it
 		s.byUser[name] = &s.users[len(s.users)-1]
@@ -194,7 +194,7 @@ func (s *survey) readAccounts(rows []Account) {
 		ids[acc.ID] = name
 		var err error
 		if acc.Name, err = tenancy.ParseName(r.Name); err != nil {
-			s.refuse(KindAccount, i, name, "name", "a name has 1 to 200 bytes, something that can be read and no control characters")
+			s.refuse(KindAccount, i, name, "name", "a name has 1 to 200 bytes, something that can be read and no control characters or invisible ones")
 		}
 		if acc.Zone, err = tenancy.ParseZone(r.Zone); err != nil {
 			s.refuse(KindAccount, i, name, "zone", "the time zone is not one of IANA's, such as Europe/Vienna: translate it, or leave it empty for UTC")
