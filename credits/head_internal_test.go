@@ -125,7 +125,7 @@ func TestStanding_IsOfAccountsWithNothingButAHead(t *testing.T) {
 	}{
 		"as it is":                        {func(*book) {}, want.until},
 		"nothing is due":                  {func(b *book) { b.row.nextAt = time.Time{} }, time.Time{}},
-		"of some operations, but used up": {func(b *book) { b.grants[2].Operations, b.grants[2].Remaining = "image\n", 0 }, want.until},
+		"of some operations, but used up": {func(b *book) { b.grants[2] = &grantRow{Operations: "image\n"} }, want.until},
 		"of some operations, but expired": {func(b *book) { b.grants[2].Operations = "image\n" }, want.until},
 		"of some operations, but later": {func(b *book) {
 			b.grants[2] = &grantRow{Operations: "image\n", Remaining: 6, EffectiveAt: day.AddDate(0, 0, 3)}

@@ -52,16 +52,16 @@ func accountsAs(t *testing.T, db *bun.DB, unit string) map[tenancy.AccountID]acc
 func TestSwiftly_WritesWhereTheEpochIsTheSameAndTheHeadHasEnough(t *testing.T) {
 	db := dbtest.Postgres(t, Migrate)
 	l, other := New(Config{Now: func() time.Time { return day }}), New(Config{Now: func() time.Time { return day }, Unit: "gpu_second"})
-	fund := func(l *Ledger, account tenancy.AccountID) {
-		if _, err := l.Grant(t.Context(), db, Grant{Account: account, Amount: 10, Key: "fund " + l.cfg.Unit}); err != nil {
+	fund := func(l *Ledger, account tenancy.AccountID, n int64) {
+		if _, err := l.Grant(t.Context(), db, Grant{Account: account, Amount: n, Key: "fund " + l.cfg.Unit}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, a := range []tenancy.AccountID{"two", "all", "short", "ahead", "behind", "used", "replays", "slow", "locked"} {
-		fund(l, a)
-		fund(other, a)
+		fund(l, a, 10)
+		fund(other, a, 20)
 	}
-	fund(other, "unit")
+	fund(other, "unit", 20)
 	for _, key := range []string{"x", "refused"} { // keys that no entry has
 		if _, err := l.Deduct(t.Context(), db, Deduct{Account: "used", Amount: 99, Key: key}); !errors.Is(err, ErrInsufficient) {
 			t.Fatal(err)
