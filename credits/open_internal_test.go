@@ -46,13 +46,13 @@ func TestOpen_ReadsTheBooksThatAreAskedFor(t *testing.T) {
 		now := func() time.Time { return day }
 		l, other := New(Config{Now: now}), New(Config{Now: now, Unit: "gpu_second"})
 		for i, account := range []tenancy.AccountID{accA, accB, accC} {
-			for _, l := range []*Ledger{l, other} {
+			for u, l := range []*Ledger{l, other} {
 				for n := range i + 1 {
 					if _, err := l.Grant(t.Context(), db, Grant{Account: account, Amount: 10, Key: strings.Repeat("g", n+1) + l.cfg.Unit}); err != nil {
 						t.Fatal(err)
 					}
 				}
-				if _, err := l.Deduct(t.Context(), db, Deduct{Account: account, Amount: int64(i + 1), Key: "k" + l.cfg.Unit}); err != nil {
+				if _, err := l.Deduct(t.Context(), db, Deduct{Account: account, Amount: int64(i + 1 + u), Key: "k" + l.cfg.Unit}); err != nil {
 					t.Fatal(err)
 				}
 				if _, err := l.Hold(t.Context(), db, Hold{Account: account, Amount: int64(i + 2), Key: "h" + l.cfg.Unit}); err != nil {
@@ -120,4 +120,24 @@ func TestOpen_MakesARowForAKey(t *testing.T) {
 			}
 		}
 	}, Migrate)
+}
+
+// Where nobody waits, an account that somebody else has locked has no book, whatever there
+// is of it to read.
+func TestOpen_LeavesOutWhatIsLockedElsewhere(t *testing.T) {
+	db := dbtest.Postgres(t, Migrate)
+	l := funded(t, db, Config{}, accA, accB)
+	var requests []request
+	for _, account := range []tenancy.AccountID{accA, accB} {
+		h, err := l.Hold(t.Context(), db, Hold{Account: account, Amount: 2, Key: "h"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		requests = append(requests, request{account: account, key: "fund", hold: h.ID})
+	}
+	defer lockedElsewhere(t, db, accA)()
+	books, made := opened(t, db, l, false, requests...)
+	if b := books[accB]; len(books) != 1 || b == nil || made != 0 || len(b.keys) != 1 || len(b.holds) != 1 || len(b.grants) != 1 {
+		t.Errorf("%d books, %d made", len(books), made)
+	}
 }
