@@ -141,3 +141,26 @@ func TestOpen_LeavesOutWhatIsLockedElsewhere(t *testing.T) {
 		t.Errorf("%d books, %d made", len(books), made)
 	}
 }
+
+// Grants are numbered by chance: what another account, or another unit, has under the same
+// id is none of the book's.
+func TestBook_FindsAGrantOfItsOwn(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
+		b := flushing(t, db)
+		b.db, b.grants = db, nil
+		if _, err := db.ExecContext(t.Context(), "UPDATE credits_grants SET remaining = 2 WHERE account_id = ?", accB); err != nil {
+			t.Fatal(err)
+		}
+		g, err := b.grant(t.Context(), "h")
+		if err != nil || g.Account != accA || g.Remaining != 8 {
+			t.Errorf("%+v, %v", g, err)
+		}
+		if again, err := b.grant(t.Context(), "h"); again != g || err != nil || len(b.grants) != 1 {
+			t.Errorf("%+v, %v", again, err)
+		}
+		b.ledger, b.grants = New(Config{Unit: "gpu_second"}), nil
+		if g, err := b.grant(t.Context(), "h"); err == nil {
+			t.Errorf("%+v", g)
+		}
+	}, Migrate)
+}
