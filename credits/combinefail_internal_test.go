@@ -3,6 +3,7 @@ package credits
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -184,5 +185,55 @@ func TestCombine_ABatchThatFailsWaitsForNobodysLock(t *testing.T) {
 	got := outcomesOf(l, deduction(l, db, accA, 1, ""), deduction(l, db, accB, 1, ""), deduction(l, db, accC, 1, ""), deduction(l, db, accA, 1, ""))
 	if d := cmp.Diff([]string{"locked", "error", "2 leaves 9", "locked"}, got); d != "" {
 		t.Error(d)
+	}
+}
+
+// What is unknown stays so until the key has told, whatever is wrong when it is asked.
+func TestCombine_OneOfUnknownOutcomeIsAskedForByItsKey(t *testing.T) {
+	for name, c := range map[string]struct {
+		then string // what becomes of the entry when it is written again
+		want []string
+	}{
+		"and is told":         {"NULL", []string{"2 leaves 8"}},
+		"and fails":           {"1 / 0", []string{"unknown"}},
+		"and dies once again": {"pg_terminate_backend(pg_backend_pid())", []string{"unknown"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := dbtest.Postgres(t, Migrate)
+			l := funded(t, db, Config{}, accA)
+			for _, q := range []string{
+				"CREATE SEQUENCE writes",
+				`CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+					IF nextval('writes') = 1 THEN PERFORM pg_terminate_backend(pg_backend_pid()); ELSE PERFORM ` + c.then + `; END IF; RETURN NULL; END $$`,
+				`CREATE CONSTRAINT TRIGGER die AFTER INSERT ON credits_entries DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION die()`,
+			} {
+				if _, err := db.ExecContext(t.Context(), q); err != nil {
+					t.Fatal(err)
+				}
+			}
+			l.shelf.drop(shelved{db.DB, accA}) // by locks
+			if d := cmp.Diff(c.want, outcomesOf(l, deduction(l, db, accA, 2, "k"))); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+// Who is alone, and fails for certain, is not asked for again.
+func TestCombine_OneThatFailsForCertainIsNotAskedForAgain(t *testing.T) {
+	db := dbtest.Postgres(t, Migrate)
+	l := funded(t, db, Config{}, accA)
+	l.shelf.drop(shelved{db.DB, accA})
+	if _, err := db.ExecContext(t.Context(), "UPDATE credits_accounts SET booked = 0"); err != nil {
+		t.Fatal(err)
+	}
+	locks := 0
+	hooked := db.WithQueryHook(everyHook(func(query string) {
+		if strings.Contains(query, "FOR UPDATE") {
+			locks++
+		}
+	}))
+	if d := cmp.Diff([]string{"error"}, outcomesOf(l, deduction(l, hooked, accA, 1, "k"))); d != "" || locks != 1 {
+		t.Errorf("%d times, %s", locks, d)
 	}
 }

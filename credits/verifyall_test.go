@@ -14,6 +14,7 @@ import (
 	"github.com/quitrent/quitrent/credits/creditstest"
 	"github.com/quitrent/quitrent/internal/dbtest"
 	"github.com/quitrent/quitrent/tenancy"
+	"github.com/quitrent/quitrent/tenancy/tenancytest"
 )
 
 func TestVerifyAll_GoesOnWhereItStopped(t *testing.T) {
@@ -68,9 +69,79 @@ func TestVerifyAll_ReturnsWhatItFoundBeforeAnError(t *testing.T) {
 		if !errors.Is(err, context.Canceled) || v.Accounts != 1 || v.Next != "a" || len(v.Findings) != 1 {
 			t.Errorf("%+v, %v", v, err)
 		}
+		ctx, cancel = context.WithCancel(t.Context())
+		defer cancel()
+		found, err := l.Verify(ctx, db.WithQueryHook(onQuery(func(q string) {
+			if strings.Contains(q, "UPDATE") && strings.Contains(q, "'b'") {
+				cancel()
+			}
+		})), "")
+		if !errors.Is(err, context.Canceled) || len(found) != 1 {
+			t.Errorf("%+v, %v", found, err)
+		}
 		v, err = l.VerifyAll(t.Context(), db, credits.VerifyAll{After: v.Next})
 		if err != nil || v.Accounts != 2 || len(v.Findings) != 1 || v.Findings[0].Account != "c" {
 			t.Errorf("%+v, %v", v, err)
+		}
+	})
+}
+
+// Accounts are those of the unit, also where there is nothing but the row, or nothing but
+// a grant.
+func TestVerifyAll_IsOfItsUnit(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
+		gpu := credits.New(credits.Config{Now: clock.Now, Unit: "gpu_second"})
+		unguard(t, db)
+		for account, l := range map[tenancy.AccountID]*credits.Ledger{"granted": l, "orphan": l, "gpu_granted": gpu, "gpu_orphan": gpu} {
+			grant(t, l, db, credits.Grant{Account: account, Amount: 1, Key: "k"})
+		}
+		exec(t, db, "DELETE FROM credits_accounts WHERE account_id LIKE '%orphan'")
+		for account, l := range map[tenancy.AccountID]*credits.Ledger{"row": l, "gpu_row": gpu} {
+			_, err := l.Deduct(t.Context(), db, credits.Deduct{Account: account, Amount: 1, Key: "refused"})
+			requireError(t, err, credits.ErrInsufficient)
+		}
+		for _, l := range []*credits.Ledger{l, gpu} {
+			v, err := l.VerifyAll(t.Context(), db, credits.VerifyAll{})
+			if err != nil || v.Accounts != 3 || v.Next != "" {
+				t.Errorf("%+v, %v", v, err)
+			}
+			for _, f := range v.Findings {
+				if !strings.HasSuffix(string(f.Account), "orphan") {
+					t.Error(f)
+				}
+			}
+		}
+	})
+}
+
+// onRows is called with every statement, and the number of rows that it changed.
+type onRows func(query string, n int64)
+
+func (onRows) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context { return ctx }
+
+func (f onRows) AfterQuery(_ context.Context, e *bun.QueryEvent) {
+	if e.Result != nil {
+		n, _ := e.Result.RowsAffected()
+		f(e.Query, n)
+	}
+}
+
+// The lock is the account's, and keeps nobody else waiting.
+func TestVerify_LocksOneRow(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		for _, unit := range []string{"credit", "gpu_second", "token"} {
+			for _, account := range []tenancy.AccountID{acc, other, "acc_3"} {
+				grant(t, credits.New(credits.Config{Unit: unit}), db, credits.Grant{Account: account, Amount: 1, Key: "fund " + unit})
+			}
+		}
+		var locked []int64
+		found, err := l.Verify(t.Context(), db.WithQueryHook(onRows(func(query string, n int64) {
+			if strings.HasPrefix(query, "UPDATE credits_accounts") {
+				locked = append(locked, n)
+			}
+		})), acc)
+		if d := cmp.Diff([]int64{1}, locked); d != "" || err != nil || len(found) > 0 {
+			t.Error(found, err, d)
 		}
 	})
 }
