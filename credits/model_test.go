@@ -18,6 +18,7 @@ type model struct {
 	now       time.Time
 	grace     time.Duration // of refunds
 	overdraft int64
+	periodic  bool // much of the history is about allotments
 
 	debt    int64
 	grants  []modelGrant
@@ -36,7 +37,8 @@ type modelGrant struct {
 	operations      []string
 	from, until     time.Time
 	remaining, held int64
-	number          int64 // of its entry; 0: it stands for what was given back
+	number          int64 // of its entry
+	again           bool  // it stands for what a refund gave back
 }
 
 // modelHold is known by its place among the holds. Of its parts the first used credits

@@ -188,7 +188,7 @@ func later(a, b time.Time) time.Time {
 // begin where grants and holds end too.
 func drawAllotment(t *rapid.T, m *model, instant *rapid.Generator[time.Time]) operation {
 	name := rapid.SampledFrom([]string{"a", "b"}).Draw(t, "name")
-	if rapid.IntRange(0, 4).Draw(t, "ended") == 0 {
+	if rapid.IntRange(0, 5).Draw(t, "ended") == 0 {
 		return operation{EndAllotment: &credits.EndAllotment{Account: m.account, Name: name}}
 	}
 	s := credits.SetAllotment{

@@ -22,6 +22,7 @@ import (
 func drawConfig(t *rapid.T, m *model, clock *tenancytest.Clock) credits.Config {
 	m.grace = rapid.SampledFrom([]time.Duration{0, 2 * time.Hour}).Draw(t, "grace")
 	m.overdraft = rapid.SampledFrom([]int64{0, 7}).Draw(t, "overdraft")
+	m.periodic = rapid.Bool().Draw(t, "periodic")
 	return credits.Config{
 		Now: clock.Now, RefundGrace: m.grace, Overdraft: m.overdraft,
 		Combine: rapid.SampledFrom([]credits.Combining{credits.CombineAll, credits.CombineAll, credits.CombineAccount, credits.CombineOff}).Draw(t, "combine"),

@@ -193,6 +193,9 @@ func drawOperation(t *rapid.T, m *model) operation {
 	})
 	hold := "hld_none"
 	verbs := []string{"grant", "grant", "deduct", "deduct", "deduct", "deduct", "refund", "refund", "hold", "hold", "allot"}
+	if m.periodic {
+		verbs = append(verbs, "allot", "hold", "hold", "hold")
+	}
 	little := rapid.OneOf(rapid.Int64Range(1, 5), rapid.Int64Range(1, 5), rapid.Int64Range(1, 30))
 	if n := len(m.holds); n > 0 {
 		// The newest most often: it is open yet.
@@ -202,7 +205,7 @@ func drawOperation(t *rapid.T, m *model) operation {
 	} else if rapid.IntRange(0, 9).Draw(t, "no hold") == 0 {
 		verbs = append(verbs, "settle", "release", "extend")
 	}
-	if n := len(m.entries); n > 0 {
+	if len(m.entries) > 0 {
 		verbs = append(verbs, "revoke")
 	}
 	switch verb := rapid.SampledFrom(verbs).Draw(t, "verb"); verb {
@@ -252,10 +255,8 @@ func drawOperation(t *rapid.T, m *model) operation {
 		return operation{Settle: &s}
 	case "revoke":
 		entry := rapid.Int64Range(0, int64(len(m.entries)+1))
-		for _, g := range m.grants {
-			if g.number > 0 && g.free() > 0 {
-				entry = rapid.OneOf(entry, rapid.Just(g.number), rapid.Just(g.number))
-			}
+		if numbers := revocable(m); len(numbers) > 0 {
+			entry = rapid.OneOf(entry, rapid.SampledFrom(numbers), rapid.Just(numbers[len(numbers)-1]))
 		}
 		return operation{Revoke: &credits.Revoke{Account: m.account, Entry: entry.Draw(t, "entry"), Key: key.Draw(t, "key"), Note: "back"}}
 	case "allot":
@@ -275,6 +276,16 @@ func took(m *model) (numbers []int64) {
 	for _, e := range m.entries {
 		if len(m.parts[e.Number]) > 0 {
 			numbers = append(numbers, e.Number)
+		}
+	}
+	return numbers
+}
+
+// revocable are the entries that something can be taken back of, or could.
+func revocable(m *model) (numbers []int64) {
+	for _, g := range m.grants {
+		if g.remaining > 0 {
+			numbers = append(numbers, g.number)
 		}
 	}
 	return numbers

@@ -39,7 +39,7 @@ func (m *model) do(o operation, got result) result {
 func (m *model) grant(g credits.Grant) result {
 	what := content("grant", g.Amount, g.Category, g.Priority, g.EffectiveAt, g.ExpiresAt, g.Operations)
 	return m.once(g.Key, what, func() (result, int) {
-		row := modelGrant{g.Category, g.Priority, g.Operations, g.EffectiveAt, g.ExpiresAt, g.Amount, 0, int64(len(m.entries) + 1)}
+		row := modelGrant{g.Category, g.Priority, g.Operations, g.EffectiveAt, g.ExpiresAt, g.Amount, 0, m.next(), false}
 		if row.from.IsZero() {
 			row.from = m.now
 		}
@@ -57,6 +57,9 @@ func (m *model) grant(g credits.Grant) result {
 		return r, none
 	})
 }
+
+// next is the number of the entry that comes next.
+func (m *model) next() int64 { return int64(len(m.entries) + 1) }
 
 // nobody is who acts where nobody is named.
 var nobody = tenancy.Actor{Kind: tenancy.ActorSystem, ID: "credits"}
@@ -111,14 +114,15 @@ func (m *model) giveBack(from int, n int64) {
 		repaid := min(m.debt, n)
 		m.debt -= repaid
 		if n > repaid {
-			m.grants = append(m.grants, modelGrant{category: credits.CategoryAdjustment, from: m.now, remaining: n - repaid})
+			m.grants = append(m.grants, modelGrant{category: credits.CategoryAdjustment, from: m.now, remaining: n - repaid, number: m.next(), again: true})
 		}
 		return
 	}
 	g := &m.grants[from]
 	if n > 0 && m.grace > 0 && g.expired(m.now) {
 		again := *g
-		again.from, again.until, again.remaining, again.held, again.number = m.now, m.now.Add(m.grace), n, 0, 0
+		again.from, again.until, again.remaining, again.held = m.now, m.now.Add(m.grace), n, 0
+		again.number, again.again = m.next(), true
 		m.grants = append(m.grants, again)
 		return
 	}
@@ -230,7 +234,7 @@ func (m *model) revoke(r credits.Revoke) result {
 		}
 		for i := range m.grants {
 			g := &m.grants[i]
-			if n := g.free(); g.number == r.Entry && n > 0 {
+			if n := g.free(); g.number == r.Entry && !g.again && n > 0 {
 				g.remaining -= n
 				return result{Entry: m.append(credits.Entry{
 					Kind: credits.KindRevoke, Amount: -n, Key: r.Key, Note: r.Note, Actor: nobody,
