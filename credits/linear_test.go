@@ -149,8 +149,9 @@ func linearChild(ctx context.Context, db *bun.DB, args []string) error {
 		var mu sync.Mutex
 		dbtest.Together(workers, func(worker int) error {
 			var holds []string
+			var grants []int64
 			for range eachAsks {
-				o := observed{Worker: worker, Asked: someOperation(tenancy.AccountID(fmt.Sprint("acc_", round)), holds)}
+				o := observed{Worker: worker, Asked: someOperation(tenancy.AccountID(fmt.Sprint("acc_", round)), holds, grants)}
 				o.Call = time.Now().UnixNano()
 				o.Got = o.Asked.ask(ctx, l, db)
 				o.Return = time.Now().UnixNano()
@@ -159,6 +160,9 @@ func linearChild(ctx context.Context, db *bun.DB, args []string) error {
 				}
 				if o.Got.Hold.ID != "" && o.Asked.Hold != nil {
 					holds = append(holds, o.Got.Hold.ID)
+				}
+				if o.Got.Entry.Kind == credits.KindGrant {
+					grants = append(grants, o.Got.Entry.Number)
 				}
 				o.Got.Entry.Account, o.Got.Hold.Account = "", ""
 				mu.Lock()
@@ -177,7 +181,7 @@ func linearChild(ctx context.Context, db *bun.DB, args []string) error {
 
 // someOperation is any. What goes by a key that both processes use says the same as a
 // rule, and now and then another thing.
-func someOperation(account tenancy.AccountID, holds []string) operation {
+func someOperation(account tenancy.AccountID, holds []string, grants []int64) operation {
 	n := 1 + rand.Int64N(12)
 	key := fmt.Sprint(rand.Uint64())
 	shared := rand.IntN(3) == 0
@@ -192,9 +196,9 @@ func someOperation(account tenancy.AccountID, holds []string) operation {
 	if len(holds) > 0 {
 		hold = holds[max(0, len(holds)-1-rand.IntN(3))]
 	}
-	verb := rand.IntN(20)
-	if len(holds) == 0 && verb >= 15 {
-		verb = 13
+	verb := rand.IntN(22)
+	if len(holds) == 0 && verb >= 16 {
+		verb = 14
 	}
 	switch verb {
 	case 0, 1, 2:
@@ -210,14 +214,22 @@ func someOperation(account tenancy.AccountID, holds []string) operation {
 		return operation{Deduct: &credits.Deduct{Account: account, Amount: n, Key: key}}
 	case 12:
 		return operation{Refund: &credits.Refund{Account: account, Entry: 1 + rand.Int64N(40), Amount: rand.Int64N(4), Key: key}}
-	case 13, 14:
+	case 13:
+		entry := 1 + rand.Int64N(40)
+		if len(grants) > 0 && rand.IntN(4) > 0 {
+			entry = grants[len(grants)-1]
+		}
+		return operation{Revoke: &credits.Revoke{Account: account, Entry: entry, Key: "r" + key}}
+	case 14, 15:
 		return operation{Hold: &credits.Hold{Account: account, Amount: n, Key: "h" + key, For: time.Hour, AtEnd: credits.AtEndReview}}
-	case 15, 16, 17:
+	case 16, 17, 18:
 		s := credits.Settle{Account: account, Hold: hold, Amount: n, Key: "s" + key, More: rand.IntN(2) == 0}
 		if !s.More && rand.IntN(2) == 0 {
 			s.Key = ""
 		}
 		return operation{Settle: &s}
+	case 19:
+		return operation{Extend: &credits.Extend{Account: account, Hold: hold, For: time.Duration(n) * time.Hour, AtEnd: credits.AtEndRelease}}
 	default:
 		return operation{Release: &credits.Release{Account: account, Hold: hold}}
 	}

@@ -18,11 +18,14 @@ type model struct {
 	now       time.Time
 	grace     time.Duration // of refunds
 	overdraft int64
+	periodic  bool // much of the history is about allotments
 
 	debt    int64
 	grants  []modelGrant
 	holds   []modelHold
+	rules   []modelRule // by name
 	entries []credits.Entry
+	agreed  int              // of the entries, with the ledger
 	parts   map[int64][]part // what an entry took, in order, less what was given back
 	keys    map[string]modelOutcome
 }
@@ -34,6 +37,8 @@ type modelGrant struct {
 	operations      []string
 	from, until     time.Time
 	remaining, held int64
+	number          int64 // of its entry
+	again           bool  // it stands for what a refund gave back
 }
 
 // modelHold is known by its place among the holds. Of its parts the first used credits
@@ -67,7 +72,7 @@ func newModel(account tenancy.AccountID) *model {
 // clone is a model that goes its own way.
 func (m *model) clone() *model {
 	c := *m
-	c.grants, c.holds = slices.Clone(m.grants), slices.Clone(m.holds)
+	c.grants, c.holds, c.rules = slices.Clone(m.grants), slices.Clone(m.holds), slices.Clone(m.rules)
 	c.entries = slices.Clip(m.entries)
 	c.keys = maps.Clone(m.keys)
 	c.parts = make(map[int64][]part, len(m.parts))
@@ -160,6 +165,12 @@ func (m *model) pass(to time.Time) {
 			if h.State == credits.HoldOpen && !h.ExpiresAt.After(to) && (next == none || h.ExpiresAt.Before(m.holds[next].ExpiresAt)) {
 				next = i
 			}
+		}
+		begins := m.begins(to)
+		if !begins.IsZero() && (next == none || !m.holds[next].ExpiresAt.Before(begins)) {
+			m.now = begins
+			m.beginPeriods()
+			continue
 		}
 		if next == none {
 			m.lapse(to)

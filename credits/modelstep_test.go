@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
 	"pgregory.net/rapid"
 
 	"github.com/quitrent/quitrent/credits"
-	"github.com/quitrent/quitrent/tenancy"
 )
 
 // operation is one of the verbs, for a model and a ledger alike.
@@ -22,6 +22,10 @@ type operation struct {
 	Settle  *credits.Settle
 	Release *credits.Release
 	Extend  *credits.Extend
+	Revoke  *credits.Revoke
+
+	SetAllotment *credits.SetAllotment
+	EndAllotment *credits.EndAllotment
 }
 
 func (o operation) String() string {
@@ -40,15 +44,23 @@ func (o operation) String() string {
 		return fmt.Sprintf("release %+v", *o.Release)
 	case o.Extend != nil:
 		return fmt.Sprintf("extend %+v", *o.Extend)
+	case o.Revoke != nil:
+		return fmt.Sprintf("revoke %+v", *o.Revoke)
+	case o.SetAllotment != nil:
+		return fmt.Sprintf("set allotment %+v", *o.SetAllotment)
+	case o.EndAllotment != nil:
+		return fmt.Sprintf("end allotment %+v", *o.EndAllotment)
 	}
 	return "nothing"
 }
 
-// result is what an operation did: its entry, its hold, or its refusal in words.
+// result is what an operation did: its entry, its hold, its allotment in words, or its
+// refusal in words.
 type result struct {
-	Entry   credits.Entry
-	Hold    credits.Held
-	Refusal string
+	Entry     credits.Entry
+	Hold      credits.Held
+	Allotment string
+	Refusal   string
 }
 
 // refusalOf is a refusal by its code and numbers, and any other error as it is.
@@ -57,7 +69,10 @@ func refusalOf(err error) string {
 	if errors.As(err, &short) {
 		return fmt.Sprintf("insufficient: %d of %d", short.Have, short.Need)
 	}
-	for _, sentinel := range []error{credits.ErrKeyReused, credits.ErrNoEntry, credits.ErrNotRefundable, credits.ErrNoHold, credits.ErrHoldEnded, credits.ErrOutcomeUnknown} {
+	for _, sentinel := range []error{
+		credits.ErrKeyReused, credits.ErrNoEntry, credits.ErrNotRefundable, credits.ErrNoHold, credits.ErrHoldEnded,
+		credits.ErrNothingLeft, credits.ErrNoAllotment, credits.ErrOutcomeUnknown,
+	} {
 		if errors.Is(err, sentinel) {
 			return sentinel.Error()
 		}
@@ -88,17 +103,34 @@ func (o operation) ask(ctx context.Context, l *credits.Ledger, db bun.IDB) (r re
 		r.Hold, err = l.Release(ctx, db, *o.Release)
 	case o.Extend != nil:
 		r.Hold, err = l.Extend(ctx, db, *o.Extend)
+	case o.Revoke != nil:
+		r.Entry, err = l.Revoke(ctx, db, *o.Revoke)
+	case o.SetAllotment != nil:
+		var a credits.Allotment
+		if a, err = l.SetAllotment(ctx, db, *o.SetAllotment); err == nil {
+			r.Allotment = inWords(a)
+		}
+	case o.EndAllotment != nil:
+		var a credits.Allotment
+		if a, err = l.EndAllotment(ctx, db, *o.EndAllotment); err == nil {
+			r.Allotment = inWords(a)
+		}
 	}
 	r.Refusal = refusalOf(err)
 	return r
 }
 
-// elsewhere is the same operation on another account, whose holds have other ids.
-func (o operation) elsewhere(account tenancy.AccountID, holds map[string]string) operation {
+// elsewhere is the same operation on the account of a run, whose holds have other ids,
+// and whose periods other keys.
+func (o operation) elsewhere(r *run) operation {
+	account, holds := r.account, r.holds
 	switch {
 	case o.Grant != nil:
 		g := *o.Grant
 		g.Account = account
+		if strings.HasPrefix(g.Key, "quitrent:") {
+			g.Key += ":" + r.unit
+		}
 		return operation{Grant: &g}
 	case o.Deduct != nil:
 		d := *o.Deduct
@@ -124,6 +156,18 @@ func (o operation) elsewhere(account tenancy.AccountID, holds map[string]string)
 		e := *o.Extend
 		e.Account, e.Hold = account, holds[e.Hold]
 		return operation{Extend: &e}
+	case o.Revoke != nil:
+		r := *o.Revoke
+		r.Account = account
+		return operation{Revoke: &r}
+	case o.SetAllotment != nil:
+		s := *o.SetAllotment
+		s.Account = account
+		return operation{SetAllotment: &s}
+	case o.EndAllotment != nil:
+		e := *o.EndAllotment
+		e.Account = account
+		return operation{EndAllotment: &e}
 	}
 	return o
 }
@@ -148,7 +192,10 @@ func drawOperation(t *rapid.T, m *model) operation {
 		return at.Add(time.Duration(rapid.IntRange(-2, 12).Draw(t, "hours")) * time.Hour)
 	})
 	hold := "hld_none"
-	verbs := []string{"grant", "grant", "deduct", "deduct", "deduct", "deduct", "refund", "refund", "hold", "hold"}
+	verbs := []string{"grant", "grant", "deduct", "deduct", "deduct", "deduct", "refund", "refund", "hold", "hold", "allot"}
+	if m.periodic {
+		verbs = append(verbs, "allot", "hold", "hold", "hold")
+	}
 	little := rapid.OneOf(rapid.Int64Range(1, 5), rapid.Int64Range(1, 5), rapid.Int64Range(1, 30))
 	if n := len(m.holds); n > 0 {
 		// The newest most often: it is open yet.
@@ -157,6 +204,9 @@ func drawOperation(t *rapid.T, m *model) operation {
 		verbs = append(verbs, "settle", "settle", "settle", "release", "extend")
 	} else if rapid.IntRange(0, 9).Draw(t, "no hold") == 0 {
 		verbs = append(verbs, "settle", "release", "extend")
+	}
+	if len(m.entries) > 0 {
+		verbs = append(verbs, "revoke")
 	}
 	switch verb := rapid.SampledFrom(verbs).Draw(t, "verb"); verb {
 	case "grant":
@@ -168,6 +218,9 @@ func drawOperation(t *rapid.T, m *model) operation {
 		}
 		if !g.ExpiresAt.IsZero() && !g.ExpiresAt.After(g.EffectiveAt) {
 			g.ExpiresAt = time.Time{}
+		}
+		if len(m.rules) > 0 && rapid.IntRange(0, 9).Draw(t, "takes a key") == 0 {
+			g.Key = rapid.SampledFrom(m.rules).Draw(t, "of").key("allotment")
 		}
 		return operation{Grant: &g}
 	case "deduct":
@@ -200,6 +253,14 @@ func drawOperation(t *rapid.T, m *model) operation {
 			s.Key = ""
 		}
 		return operation{Settle: &s}
+	case "revoke":
+		entry := rapid.Int64Range(0, int64(len(m.entries)+1))
+		if numbers := revocable(m); len(numbers) > 0 {
+			entry = rapid.OneOf(entry, rapid.SampledFrom(numbers), rapid.Just(numbers[len(numbers)-1]))
+		}
+		return operation{Revoke: &credits.Revoke{Account: m.account, Entry: entry.Draw(t, "entry"), Key: key.Draw(t, "key"), Note: "back"}}
+	case "allot":
+		return drawAllotment(t, m, instant)
 	case "release":
 		return operation{Release: &credits.Release{Account: m.account, Hold: hold}}
 	default:
@@ -215,6 +276,16 @@ func took(m *model) (numbers []int64) {
 	for _, e := range m.entries {
 		if len(m.parts[e.Number]) > 0 {
 			numbers = append(numbers, e.Number)
+		}
+	}
+	return numbers
+}
+
+// revocable are the entries that something can be taken back of, or could.
+func revocable(m *model) (numbers []int64) {
+	for _, g := range m.grants {
+		if g.remaining > 0 {
+			numbers = append(numbers, g.number)
 		}
 	}
 	return numbers

@@ -26,6 +26,12 @@ func (m *model) do(o operation, got result) result {
 		return m.release(*o.Release)
 	case o.Extend != nil:
 		return m.extend(*o.Extend)
+	case o.Revoke != nil:
+		return m.revoke(*o.Revoke)
+	case o.SetAllotment != nil:
+		return m.setAllotment(*o.SetAllotment)
+	case o.EndAllotment != nil:
+		return m.endAllotment(*o.EndAllotment)
 	}
 	return result{}
 }
@@ -33,7 +39,7 @@ func (m *model) do(o operation, got result) result {
 func (m *model) grant(g credits.Grant) result {
 	what := content("grant", g.Amount, g.Category, g.Priority, g.EffectiveAt, g.ExpiresAt, g.Operations)
 	return m.once(g.Key, what, func() (result, int) {
-		row := modelGrant{g.Category, g.Priority, g.Operations, g.EffectiveAt, g.ExpiresAt, g.Amount, 0}
+		row := modelGrant{g.Category, g.Priority, g.Operations, g.EffectiveAt, g.ExpiresAt, g.Amount, 0, m.next(), false}
 		if row.from.IsZero() {
 			row.from = m.now
 		}
@@ -44,13 +50,19 @@ func (m *model) grant(g credits.Grant) result {
 		}
 		m.grants = append(m.grants, row)
 		e := credits.Entry{
-			Kind: credits.KindGrant, Amount: g.Amount, Key: g.Key, Actor: tenancy.Actor{Kind: tenancy.ActorSystem, ID: "credits"},
+			Kind: credits.KindGrant, Amount: g.Amount, Key: g.Key, Note: g.Note, Actor: nobody,
 		}
 		r := result{Entry: m.append(e, m.now)}
 		m.lapse(m.now)
 		return r, none
 	})
 }
+
+// next is the number of the entry that comes next.
+func (m *model) next() int64 { return int64(len(m.entries) + 1) }
+
+// nobody is who acts where nobody is named.
+var nobody = tenancy.Actor{Kind: tenancy.ActorSystem, ID: "credits"}
 
 func (m *model) deduct(d credits.Deduct) result {
 	return m.once(d.Key, content("deduct", d.Amount, d.Operation), func() (result, int) {
@@ -102,7 +114,7 @@ func (m *model) giveBack(from int, n int64) {
 		repaid := min(m.debt, n)
 		m.debt -= repaid
 		if n > repaid {
-			m.grants = append(m.grants, modelGrant{category: credits.CategoryAdjustment, from: m.now, remaining: n - repaid})
+			m.grants = append(m.grants, modelGrant{category: credits.CategoryAdjustment, from: m.now, remaining: n - repaid, number: m.next(), again: true})
 		}
 		return
 	}
@@ -110,6 +122,7 @@ func (m *model) giveBack(from int, n int64) {
 	if n > 0 && m.grace > 0 && g.expired(m.now) {
 		again := *g
 		again.from, again.until, again.remaining, again.held = m.now, m.now.Add(m.grace), n, 0
+		again.number, again.again = m.next(), true
 		m.grants = append(m.grants, again)
 		return
 	}
@@ -211,4 +224,23 @@ func (m *model) extend(e credits.Extend) result {
 	}
 	h.AtEnd = cmp.Or(e.AtEnd, h.AtEnd)
 	return result{Hold: m.seen(i)}
+}
+
+// revoke takes back what is neither spent nor held.
+func (m *model) revoke(r credits.Revoke) result {
+	return m.once(r.Key, content("revoke", r.Entry), func() (result, int) {
+		if r.Entry < 1 || r.Entry > int64(len(m.entries)) {
+			return refusedBy(credits.ErrNoEntry), none
+		}
+		for i := range m.grants {
+			g := &m.grants[i]
+			if n := g.free(); g.number == r.Entry && !g.again && n > 0 {
+				g.remaining -= n
+				return result{Entry: m.append(credits.Entry{
+					Kind: credits.KindRevoke, Amount: -n, Key: r.Key, Note: r.Note, Actor: nobody,
+				}, m.now)}, none
+			}
+		}
+		return refusedBy(credits.ErrNothingLeft), none
+	})
 }
