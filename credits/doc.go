@@ -7,7 +7,9 @@
 // account's ledger: numbered 1, 2, 3 without gaps, with the balance after it, never
 // changed and never deleted. A grant has a category, a priority, a date from which
 // it is in effect and a date at which it expires; every deduction writes down how
-// much it took from which grant, and a Refund gives it back there.
+// much it took from which grant, and a Refund gives it back there. Each unit
+// (Config.Unit) of an account is a ledger of its own; events, audit data, answers and
+// files say which.
 //
 // # Burn order
 //
