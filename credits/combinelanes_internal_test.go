@@ -102,6 +102,19 @@ func TestCombine_KeepsNothingOfWhoWasServed(t *testing.T) {
 				t.Error(i, err)
 			}
 		}
+		idle := func() {
+			t.Helper()
+			await(t, "nobody is at work", func() bool {
+				c := &l.combiner
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				return len(c.lanes) == 0
+			})
+			if c := &l.combiner; len(c.places) != 0 || c.waiting != 0 {
+				t.Errorf("%d places, %d wait", len(c.places), c.waiting)
+			}
+		}
+		idle()
 		release := lockedElsewhere(t, db, accA)
 		waits := []<-chan asked{
 			ahead(t.Context(), t, l, db, Deduct{Account: accA, Amount: 1}, 0),
@@ -113,14 +126,6 @@ func TestCombine_KeepsNothingOfWhoWasServed(t *testing.T) {
 				t.Error(a.err)
 			}
 		}
-		c := &l.combiner
-		await(t, "nobody is at work", func() bool {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			return len(c.lanes) == 0
-		})
-		if len(c.places) != 0 || c.waiting != 0 {
-			t.Errorf("%d places, %d wait", len(c.places), c.waiting)
-		}
+		idle()
 	}, Migrate)
 }
