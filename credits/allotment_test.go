@@ -508,8 +508,8 @@ func TestAllotment_ThatCannotBeGrantedIsSkippedWithAnEvent(t *testing.T) {
 		}
 		deduct(t, l, db, credits.Deduct{Account: acc, Amount: 1})
 		creditstest.RequireSound(t, l, db, acc)
-		clock.Set(at(5, 1))
 		creditstest.RequireEntry(t, l, db, acc, credits.KindDeduct, -1) // nothing is made up for
+		clock.Set(at(5, 1))
 		requireBalance(t, l, db, credits.Balance{Booked: math.MaxInt64, Spendable: math.MaxInt64 - 100})
 		creditstest.RequireEntry(t, l, db, acc, credits.KindGrant, 100)
 
