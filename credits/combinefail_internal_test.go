@@ -212,7 +212,7 @@ func TestCombine_OneOfUnknownOutcomeIsAskedForByItsKey(t *testing.T) {
 				}
 			}
 			l.shelf.drop(shelved{db.DB, accA}) // by locks
-			if d := cmp.Diff(c.want, outcomesOf(l, deduction(l, db, accA, 2, "k"))); d != "" {
+			if d := cmp.Diff(c.want, answersTo(l, deduction(l, db, accA, 2, "k"))); d != "" {
 				t.Error(d)
 			}
 		})

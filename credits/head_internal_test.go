@@ -130,7 +130,7 @@ func TestStanding_IsOfAccountsWithNothingButAHead(t *testing.T) {
 		"of some operations, but later": {func(b *book) {
 			b.grants[2] = &grantRow{Operations: "image\n", Remaining: 6, EffectiveAt: day.AddDate(0, 0, 3)}
 		}, day.AddDate(0, 0, 3)},
-		"in effect from this moment on":     {func(b *book) { b.grants[0].EffectiveAt = day }, want.until},
+		"in effect from this moment on":     {func(b *book) { b.grants[0].EffectiveAt, b.grants[1].EffectiveAt = day, day }, want.until},
 		"in effect before anything is due":  {func(b *book) { b.grants[2].EffectiveAt = day.AddDate(0, 0, 2) }, day.AddDate(0, 0, 2)},
 		"in effect after something is due":  {func(b *book) { b.grants[2].EffectiveAt = day.AddDate(0, 0, 10) }, want.until},
 		"in effect later, nothing else due": {func(b *book) { b.grants[2].EffectiveAt, b.row.nextAt = day.AddDate(0, 0, 10), time.Time{} }, day.AddDate(0, 0, 10)},

@@ -9,7 +9,6 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/internal/dbtest"
-	"github.com/quitrent/quitrent/internal/tx"
 )
 
 // failed is called with every statement that fails.
@@ -21,35 +20,6 @@ func (f failed) AfterQuery(_ context.Context, e *bun.QueryEvent) {
 	if e.Err != nil {
 		f(e.Query, e.Err)
 	}
-}
-
-// Where another program prepares the statement on the session in between, it is there.
-func TestPrepared_ByAnotherOnTheSameSessionIsNoFailure(t *testing.T) {
-	db := dbtest.Postgres(t, Migrate)
-	l := funded(t, db, Config{}, accA)
-	db.SetMaxOpenConns(1)
-	var queries []string
-	hooked := db.WithQueryHook(everyHook(func(query string) { queries = append(queries, query) })).
-		WithQueryHook(failed(func(_ string, err error) {
-			if tx.State(err) != notPrepared {
-				return
-			}
-			accounts, draws := sheets(db, "credit", nil)
-			e := &executed{sheets: []*sheet{accounts, draws}, one: true}
-			if _, err := db.ExecContext(t.Context(), "PREPARE "+e.name()+" AS "+e.text()); err != nil {
-				t.Error(err)
-			}
-		}))
-	for i := range 2 {
-		queries = nil
-		if _, err := l.Deduct(t.Context(), hooked, Deduct{Account: accA, Amount: 1}); err != nil {
-			t.Fatal(err)
-		}
-		if last := queries[len(queries)-1]; !strings.HasPrefix(last, "EXECUTE") || len(queries) != 3-2*i {
-			t.Errorf("%d: %q", i, queries)
-		}
-	}
-	sound(t, l, db)
 }
 
 // Where there can be no prepared statements, there is the statement itself.
