@@ -102,6 +102,7 @@ func (l *Ledger) again(ctx context.Context, callers []*caller, err error) {
 				if m.err = err; len(callers) == 1 && !unknown || unknown && m.request.key == "" {
 					continue
 				}
+				m.unsure = unknown
 				if locked { // who came later does not overtake
 					m.out, m.err = outcome{refusal: errLocked}, nil
 					continue

@@ -56,6 +56,7 @@ type caller struct {
 	db      *bun.DB
 	at      lane
 	alone   bool // it shares its commit with nobody, and its context cuts it
+	unsure  bool // it may have been done before, and nobody knows until its key tells
 	done    chan struct{}
 	out     outcome
 	err     error
@@ -223,6 +224,9 @@ func (c *combiner) hand(l *Ledger, callers []*caller) {
 	}
 	c.finish(served...)
 	for _, m := range served {
+		if m.unsure && m.err != nil && !errors.Is(m.err, ErrOutcomeUnknown) {
+			m.err = fmt.Errorf("%w (%w)", ErrOutcomeUnknown, m.err)
+		}
 		close(m.done)
 	}
 	for to, accounts := range moved {

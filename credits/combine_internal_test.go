@@ -333,7 +333,9 @@ func TestCombine_AllQueuesTogetherAreBounded(t *testing.T) {
 	}
 	cancel()
 	for range mostWaiting {
-		<-errs
+		if err := <-errs; !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
 	}
 	release()
 	if a := <-first; a.err != nil {

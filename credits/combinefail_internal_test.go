@@ -1,6 +1,7 @@
 package credits
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -15,7 +16,7 @@ import (
 
 // deduction is a caller of a batch that goes the way by locks, as ask makes it.
 func deduction(l *Ledger, db *bun.DB, account tenancy.AccountID, n int64, key string) *caller {
-	return &caller{db: db, at: lane{db: db.DB, way: byLocks}, done: make(chan struct{}), request: l.deduction(Deduct{Account: account, Amount: n, Key: key})}
+	return &caller{ctx: context.Background(), db: db, at: lane{db: db.DB, way: byLocks}, done: make(chan struct{}), request: l.deduction(Deduct{Account: account, Amount: n, Key: key})}
 }
 
 // outcomesOf serves callers as one batch and says what came of each.

@@ -47,8 +47,13 @@ func (v Verified) Sound() bool { return len(v.Findings) == 0 }
 // deleted has neither, and is found from the other side only: call Verify with each head
 // that was noted.
 //
-// tenancy.ErrInvalid: a noted head is another account's, or of another unit.
+// tenancy.ErrInvalid: a noted head is another account's, or of another unit, or After is
+// nothing that Next can be.
 func (s *Seals) VerifyAll(ctx context.Context, db bun.IDB, what VerifyAll) (Verified, error) {
+	// It need not be an account's id: somebody else may have put a row there.
+	if tenancy.CheckText("place to go on from", string(what.After), 500) != nil {
+		return Verified{Findings: []Finding{}}, fmt.Errorf("%w: After is no place to go on from", tenancy.ErrInvalid)
+	}
 	limit := min(what.Limit, 500)
 	if limit <= 0 {
 		limit = 50

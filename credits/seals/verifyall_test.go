@@ -179,3 +179,13 @@ func TestVerifyAll_BoundsWhatItReports(t *testing.T) {
 		}
 	})
 }
+
+func TestVerifyAll_GoesOnFromAPlaceThatCanBeOne(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB, s *seals.Seals) {
+		for _, after := range []tenancy.AccountID{"a\x00", "\xff", "a\u202e"} {
+			if _, err := s.VerifyAll(t.Context(), db, seals.VerifyAll{After: after}); !errors.Is(err, tenancy.ErrInvalid) {
+				t.Errorf("%q: %v", after, err)
+			}
+		}
+	})
+}
