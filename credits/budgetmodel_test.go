@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -268,7 +269,7 @@ func TestModel_BudgetsAndThresholdsAgreeWithWhatWasSpent(t *testing.T) {
 						_, got = l.Release(ctx, db, credits.Release{Account: account, Hold: h.id})
 						return nil, got
 					}
-					s := credits.Settle{Account: account, Hold: h.id, Key: fmt.Sprint("s", len(m.facts), len(m.spent), m.now.Unix(), rapid.Int().Draw(rt, "key"))}
+					s := credits.Settle{Account: account, Hold: h.id, Key: fmt.Sprint("s", settlements.Add(1))}
 					s.More = rapid.Bool().Draw(rt, "more")
 					s.Amount = rapid.Int64Range(1, 25).Draw(rt, "amount")
 					want = m.settle(h, s.Amount, s.More)
@@ -374,3 +375,6 @@ func agreeOnSpending(outer testing.TB, t *rapid.T, m *spending, l *credits.Ledge
 		t.Fatalf("verify: %v, %v", found, err)
 	}
 }
+
+// settlements counts them, so that each has a key of its own.
+var settlements atomic.Int64

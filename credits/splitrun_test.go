@@ -30,7 +30,7 @@ type run struct {
 // three ways: swept whenever the clock moves, never, and swept or looked at now and
 // then. What has happened by itself is the same, to the entry.
 func TestSplitRun_EndsTheSameWhereverTheTimelineIsCut(t *testing.T) {
-	longest := map[string]int{"sqlite": 30, "postgres": 40}
+	longest := map[string]int{"sqlite": 18, "postgres": 24}
 	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
 		steps := longest[t.Name()[len("TestSplitRun_EndsTheSameWhereverTheTimelineIsCut/"):]]
 		ctx, checks := context.Background(), 0

@@ -41,14 +41,14 @@ func killer(db *bun.DB) func(stop <-chan struct{}) {
 // Several processes do what they can to a few accounts at once, while the database ends
 // their sessions, runs out of patience, or their clocks disagree.
 func TestStorm_WhatWasToldIsWhatIsThere(t *testing.T) {
-	const few, workers = 3, 12
-	plain := stormArgs{Accounts: few, Workers: workers, Each: 30}
+	const few, workers = 3, 8
+	plain := stormArgs{Accounts: few, Workers: workers, Each: 20}
 	verbs, host, cancelled, unkeyed, ordered, late := plain, plain, plain, plain, plain, plain
 	verbs.Verbs, host.Host, cancelled.Cancel, unkeyed.Unkeyed = true, true, true, true
 	host.Verbs, cancelled.Verbs = true, true
 	ordered.Verbs, ordered.NoHolds = true, true
 	late.Verbs, late.NoHolds, late.Skew = true, true, time.Second
-	many := stormArgs{Accounts: 200, Workers: 100, Each: 6}
+	many := stormArgs{Accounts: 200, Workers: 60, Each: 5}
 	for name, c := range map[string]struct {
 		amount int64
 		set    []string // of the database

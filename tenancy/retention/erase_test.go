@@ -30,7 +30,7 @@ var allowed = map[string]bool{
 	"tenancy_audit.actor_id": true, "tenancy_audit.actor_kind": true, "tenancy_audit_seals.hash": true,
 	"credits_entries.kind": true, "credits_entries.key": true, "credits_entries.operation": true, "credits_entries.note": true,
 	"credits_entries.actor_kind": true, "credits_entries.actor_id": true, "credits_entries.unit": true,
-	"credits_entries.basis": true, "credits_entries.hold_id": true, "credits_entries.grant_id": true, "credits_entries.hash": true, "credits_keys.hold_id": true,
+	"credits_accounts.head": true, "credits_entries.basis": true, "credits_entries.hold_id": true, "credits_entries.grant_id": true, "credits_entries.hash": true, "credits_keys.hold_id": true,
 	"credits_grants.operations": true, "credits_grants.origin": true,
 	"credits_holds.unit": true, "credits_holds.state": true, "credits_holds.parts": true, "credits_holds.at_end": true,
 	"credits_holds.operation": true, "credits_holds.note": true, "credits_holds.actor_kind": true, "credits_holds.actor_id": true,
