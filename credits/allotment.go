@@ -50,7 +50,8 @@ type SetAllotment struct {
 	Anchor time.Time
 	// From leaves out the periods that begin before it, one that is now too: those that
 	// were granted in another way. Days are counted from Anchor all the same. It is not
-	// remembered: say it each time. Default: none is left out.
+	// remembered, but that what it left out of a running allotment stays left out.
+	// Default: none is left out.
 	From time.Time
 	// Zone is the IANA time zone in which days are counted: the account's. Default: as it
 	// was, and UTC for a new allotment.

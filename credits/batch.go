@@ -18,7 +18,7 @@ func (l *Ledger) single(ctx context.Context, me *caller) (outcome, error) {
 	if me.at.way == bySwift {
 		left, err := l.swift(ctx, me.db, []*caller{me}, false)
 		if len(left) > 0 {
-			return outcome{refusal: errUnknown}, nil
+			return outcome{refusal: errUnread}, nil
 		}
 		return me.out, err
 	}
@@ -29,16 +29,17 @@ func (l *Ledger) single(ctx context.Context, me *caller) (outcome, error) {
 	return outs[0], nil
 }
 
-// shared is posted in a transaction of its own.
-func (l *Ledger) shared(ctx context.Context, db *bun.DB, requests []request, wait bool) ([]outcome, error) {
+// shared is posted in the transaction that db is, or in one of its own, after which the
+// accounts are remembered.
+func (l *Ledger) shared(ctx context.Context, db bun.IDB, requests []request, wait bool) ([]outcome, error) {
 	var outs []outcome
 	var books []*book
 	err := tx.Join(ctx, db, func(db bun.IDB) (err error) {
 		outs, books, err = l.posted(ctx, db, requests, wait)
 		return err
 	})
-	if err == nil {
-		l.remember(db, books)
+	if pool, ok := db.(*bun.DB); ok && err == nil {
+		l.remember(pool, books)
 	}
 	return outs, err
 }
@@ -69,7 +70,7 @@ func (l *Ledger) serve(callers []*caller) {
 	}
 	if callers[0].at.way == bySwift {
 		for _, m := range left {
-			m.out.refusal = errUnknown
+			m.out.refusal = errUnread
 		}
 		return
 	}

@@ -68,7 +68,7 @@ func (m *caller) who() shelved { return shelved{m.db.DB, m.request.account} }
 func (m *caller) onward(out outcome) (to lane, ok bool) {
 	to = m.at
 	switch {
-	case errors.Is(out.refusal, errUnknown):
+	case errors.Is(out.refusal, errUnread):
 		to.way = byLocks
 	case errors.Is(out.refusal, errLocked):
 		to.way, to.shard, to.account = byWaiting, 0, m.request.account

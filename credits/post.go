@@ -12,7 +12,6 @@ import (
 
 	"github.com/uptrace/bun"
 
-	"github.com/quitrent/quitrent/internal/tx"
 	"github.com/quitrent/quitrent/tenancy"
 )
 
@@ -51,28 +50,17 @@ func (o outcome) held() Held {
 	return *o.hold
 }
 
-// post is the one write path of requests that come one by one. A key that was used
-// before gives the first outcome back, a refusal too.
+// post answers a request in the transaction that db is, or in one of its own. A key that
+// was used before gives the first outcome back, a refusal too.
 func (l *Ledger) post(ctx context.Context, db bun.IDB, r request) (outcome, error) {
-	var out outcome
-	var books []*book
-	err := tx.Join(ctx, db, func(db bun.IDB) error {
-		outs, opened, err := l.posted(ctx, db, []request{r}, true)
-		if err == nil {
-			out, books = outs[0], opened
-		}
-		return err
-	})
-	if pool, ok := db.(*bun.DB); ok && err == nil {
-		l.remember(pool, books)
-	}
+	outs, err := l.shared(ctx, db, []request{r}, true)
 	if err == nil {
-		err = out.refusal
+		err = outs[0].refusal
 	}
 	if err != nil {
 		return outcome{}, err
 	}
-	return out, nil
+	return outs[0], nil
 }
 
 // posted answers requests in their order, under the locks of their accounts, and writes
@@ -127,8 +115,8 @@ func (l *Ledger) posted(ctx context.Context, db bun.IDB, requests []request, wai
 // These reach no caller: somebody else has an account's lock, or what is remembered of the
 // account is not enough.
 var (
-	errLocked  = errors.New("credits: the account is locked")
-	errUnknown = errors.New("credits: the account is to be read")
+	errLocked = errors.New("credits: the account is locked")
+	errUnread = errors.New("credits: the account is to be read")
 )
 
 // answer is what the request's key did before, or what the request does now.

@@ -42,8 +42,8 @@ func newSheet(db bun.IDB, kinds ...string) *sheet {
 	return s
 }
 
-// newLookup is a sheet that finds rows of a table by their key. Of the columns that are
-// in the key one is a text, and differs where there are several rows.
+// newLookup is a sheet that finds rows of a table by their key. Its first column is a text
+// of that key, and one that is differs where there are several rows.
 func newLookup(db bun.IDB, kinds ...string) *sheet {
 	s := newSheet(db, kinds...)
 	s.found = true

@@ -48,6 +48,8 @@ func TestStorm_WhatWasToldIsWhatIsThere(t *testing.T) {
 	host.Verbs, cancelled.Verbs = true, true
 	ordered.Verbs, ordered.NoHolds = true, true
 	late.Verbs, late.NoHolds, late.Skew = true, true, time.Second
+	apart, single := plain, verbs
+	apart.Combine, single.Combine = credits.CombineAccount, credits.CombineOff
 	many := stormArgs{Accounts: 200, Workers: 60, Each: 5}
 	for name, c := range map[string]struct {
 		amount int64
@@ -60,6 +62,7 @@ func TestStorm_WhatWasToldIsWhatIsThere(t *testing.T) {
 		"everything":               {amount: 500, procs: []stormArgs{verbs, host, cancelled}},
 		"in burn order":            {amount: 500, procs: []stormArgs{ordered, ordered}},
 		"clocks that disagree":     {amount: 500, procs: []stormArgs{ordered, late}},
+		"combined otherwise":       {amount: 500, procs: []stormArgs{apart, single}},
 		"many accounts":            {amount: 30, procs: []stormArgs{many, many}},
 		"sessions end":             {amount: 20_000, kill: true, procs: []stormArgs{plain, unkeyed}},
 		"sessions end, everything": {amount: 20_000, kill: true, procs: []stormArgs{verbs, host}},
