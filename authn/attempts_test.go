@@ -186,8 +186,8 @@ func TestSignIn_WhatIsTriedAtOnceIsOwed(t *testing.T) {
 			return authn.ErrBadCredential
 		})
 		n := h.computed() - before
-		if n < 2 || n > 10 {
-			t.Errorf("%d of 40 were hashed, want 2 to 10", n)
+		if n < 2 || n > 11 { // five bursts at once, and one more when the first of them has cost its token
+			t.Errorf("%d of 40 were hashed, want 2 to 11", n)
 		}
 		h.clock.Advance(time.Duration(n-2) * time.Minute) // what was borrowed
 		wantErr(t, "before it is paid off", h.from(t, 1, "ada@example.com", goodPassword), authn.ErrTooManyAttempts)

@@ -97,27 +97,13 @@ type Closed struct {
 // Closed reads a page of the closed accounts. Erased ones are not among them.
 // ErrInvalid: After is no account's id.
 func (a *Accounts) Closed(ctx context.Context, db bun.IDB, page Closed) ([]Account, error) {
-	var rows []accountRow
 	// The index of the closed is found by a constant only.
-	q := db.NewSelect().Model(&rows).Where("status = 'closed'").OrderExpr("account_id").Limit(pageSize(page.Limit))
-	if page.After != "" {
-		if _, err := ParseAccountID(string(page.After)); err != nil {
-			return nil, err
-		}
-		q = q.Where("account_id > ?", page.After)
-	}
+	q := db.NewSelect().Where("status = 'closed'")
 	if page.Due {
 		q = q.Where("purge_at <= ?", a.now())
 	}
 	if page.Undated {
 		q = q.Where("purge_at IS NULL")
 	}
-	if err := q.Scan(ctx); err != nil {
-		return nil, err
-	}
-	accounts := make([]Account, len(rows))
-	for i, r := range rows {
-		accounts[i] = r.account()
-	}
-	return accounts, nil
+	return accountsAfter(ctx, q, page.After, page.Limit)
 }

@@ -42,14 +42,7 @@ func (a *Accounts) List(ctx context.Context, db bun.IDB, page List) ([]Account, 
 }
 
 func (page List) read(ctx context.Context, db bun.IDB) ([]Account, error) {
-	var rows []accountRow
-	q := db.NewSelect().Model(&rows).OrderExpr("account_id").Limit(pageSize(page.Limit))
-	if page.After != "" {
-		if _, err := ParseAccountID(string(page.After)); err != nil {
-			return nil, err
-		}
-		q = q.Where("account_id > ?", page.After)
-	}
+	q := db.NewSelect()
 	if page.Plan != "" {
 		if !slugForm.MatchString(page.Plan) {
 			return nil, fmt.Errorf("%w: that is no plan's slug", ErrInvalid)
@@ -63,6 +56,19 @@ func (page List) read(ctx context.Context, db bun.IDB) ([]Account, error) {
 		q = q.Where("status = ?", page.Status)
 	default:
 		return nil, fmt.Errorf("%w: an account's status is one of %v", ErrInvalid, statuses)
+	}
+	return accountsAfter(ctx, q, page.After, page.Limit)
+}
+
+// accountsAfter reads a page of the accounts that q leaves, in the order of their ids.
+func accountsAfter(ctx context.Context, q *bun.SelectQuery, after AccountID, limit int) ([]Account, error) {
+	var rows []accountRow
+	q = q.Model(&rows).OrderExpr("account_id").Limit(pageSize(limit))
+	if after != "" {
+		if _, err := ParseAccountID(string(after)); err != nil {
+			return nil, err
+		}
+		q = q.Where("account_id > ?", after)
 	}
 	if err := q.Scan(ctx); err != nil {
 		return nil, err
