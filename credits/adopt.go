@@ -192,7 +192,7 @@ func (b *book) adopt(ctx context.Context, a Adopt, hash string) (Adopted, error)
 // not, or if there is something else in the account.
 func (b *book) adoptedBefore(ctx context.Context, hash string) (Adopted, error) {
 	var k keyRow
-	err := b.db.NewSelect().Model(&k).Where("account_id = ? AND key = ?", b.account, b.ledger.adoptedKey()).Scan(ctx)
+	err := b.db.NewSelect().Model(&k).Where("account_id = ? AND unit = ? AND key = ?", b.account, b.ledger.cfg.Unit, b.ledger.adoptedKey()).Scan(ctx)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 	case err != nil:

@@ -212,14 +212,8 @@ type Seed struct {
 	ExpiresAt time.Time
 }
 
-// seedKey is the key of every account's seed, so that there can be only one of a unit.
-func (l *Ledger) seedKey() string {
-	key := ownKeys + "seed"
-	if unit := l.otherUnit(); unit != "" {
-		key += ":" + unit
-	}
-	return key
-}
+// seedKey is the key of every account's seed, so that there can be only one.
+const seedKey = ownKeys + "seed"
 
 // Seed grants an account the credits it is born with, once in its life whoever asks;
 // each unit has a seed of its own. It returns what Grant returns: ErrKeyReused when the
@@ -229,7 +223,7 @@ func (l *Ledger) Seed(ctx context.Context, db bun.IDB, s Seed) (Entry, error) {
 		s.Category = CategoryPromo
 	}
 	return l.Grant(ctx, db, Grant{
-		Account: s.Account, Amount: s.Amount, Key: l.seedKey(), Category: s.Category, ExpiresAt: s.ExpiresAt,
+		Account: s.Account, Amount: s.Amount, Key: seedKey, Category: s.Category, ExpiresAt: s.ExpiresAt,
 		Note: "credits to begin with",
 	})
 }

@@ -19,15 +19,17 @@ func (o *opening) readKeys(ctx context.Context) error {
 	if wanted.rows == 0 {
 		return nil
 	}
+	unit := o.ledger.cfg.Unit
 	rows, err := o.db.QueryContext(ctx, `WITH d (account_id, key) AS (?)
-		SELECT k.account_id, k.key, k.hash, k.unit, k.outcome, k.number, k.need, k.have, k.detail, k.hold_id
-		FROM d JOIN credits_keys AS k ON k.account_id = d.account_id AND k.key = d.key
-		UNION ALL SELECT e.account_id, e.key, e.hash, e.unit, ?, e.number, 0, 0, '', e.hold_id
-		FROM d JOIN credits_entries AS e ON e.account_id = d.account_id AND e.key = d.key AND e.key <> '' AND e.hash <> ''`, wanted, outcomeEntry)
+		SELECT k.account_id, k.key, k.hash, k.outcome, k.number, k.need, k.have, k.detail, k.hold_id
+		FROM d JOIN credits_keys AS k ON k.account_id = d.account_id AND k.key = d.key AND k.unit = ?
+		UNION ALL SELECT e.account_id, e.key, e.hash, ?, e.number, 0, 0, '', e.hold_id
+		FROM d JOIN credits_entries AS e ON e.account_id = d.account_id AND e.key = d.key AND e.unit = ? AND e.key <> '' AND e.hash <> ''`,
+		wanted, unit, outcomeEntry, unit)
 	return each(rows, err, func(scan func(...any) error) error {
 		k := &keyRow{}
 		var number sql.Null[int64]
-		if err := scan(&k.Account, &k.Key, &k.Hash, &k.Unit, &k.Outcome, &number, &k.Need, &k.Have, &k.Detail, &k.Hold); err != nil {
+		if err := scan(&k.Account, &k.Key, &k.Hash, &k.Outcome, &number, &k.Need, &k.Have, &k.Detail, &k.Hold); err != nil {
 			return err
 		}
 		k.Number = number.V
@@ -42,7 +44,7 @@ func (o *opening) readEntries(ctx context.Context) error {
 	made := map[entryID]*keyRow{}
 	for _, b := range o.books {
 		for _, k := range b.keys {
-			if k.Outcome == outcomeEntry && k.Unit == o.ledger.cfg.Unit {
+			if k.Outcome == outcomeEntry {
 				wanted.text(string(k.Account))
 				wanted.int(k.Number)
 				made[entryID{k.Account, k.Number}] = k

@@ -20,7 +20,7 @@ import (
 func TestM15_MigrationsGoUpDownAndUpAgainWithRows(t *testing.T) {
 	check := func(t *testing.T, db *bun.DB) {
 		l := credits.New(credits.Config{})
-		all := []string{"0001_credits", "0002_book", "0003_holds", "0004_prices", "0005_budgets", "0006_allotments", "0007_seals", "0008_head"}
+		all := []string{"0001_credits", "0002_book", "0003_holds", "0004_prices", "0005_budgets", "0006_allotments", "0007_seals", "0008_head", "0009_keys"}
 		status := func(wantApplied, wantPending []string) {
 			t.Helper()
 			applied, pending, err := credits.MigrationStatus(t.Context(), db)

@@ -29,14 +29,15 @@ type AllotmentSkipped struct {
 // EventKind implements tenancy.Fact.
 func (AllotmentSkipped) EventKind() string { return "credits.allotment_skipped" }
 
-// The keys of what a period grants. Each is one in the account's life.
+// The keys of what a period grants. Each is one in the ledger's life.
 const (
 	allotmentKey = ownKeys + "allotment:"
 	rolloverKey  = ownKeys + "rollover:"
 )
 
-// periodKey is the key of a rule's period. Keys are one account's whatever the unit, so
-// that it says which: after the time, which no unit looks like the end of.
+// periodKey is the key of a rule's period. It says the unit, because there were times when
+// the units of an account shared their keys: after the time, which no unit looks like the
+// end of.
 func (r *allotmentRow) periodKey(prefix string, begin time.Time) string {
 	key := prefix + r.Name + ":" + begin.UTC().Format(time.RFC3339Nano)
 	if r.Unit != defaultUnit {
@@ -76,9 +77,11 @@ func (b *book) readTaken(ctx context.Context, rules []*allotmentRow, until time.
 		return nil
 	}
 	b.taken = map[string]bool{}
+	unit := b.ledger.cfg.Unit
 	rows, err := b.db.QueryContext(ctx, `WITH d (account_id, key) AS (?)
-		SELECT k.key FROM d JOIN credits_keys AS k ON k.account_id = d.account_id AND k.key = d.key
-		UNION ALL SELECT e.key FROM d JOIN credits_entries AS e ON e.account_id = d.account_id AND e.key = d.key AND e.key <> ''`, wanted)
+		SELECT k.key FROM d JOIN credits_keys AS k ON k.account_id = d.account_id AND k.key = d.key AND k.unit = ?
+		UNION ALL SELECT e.key FROM d JOIN credits_entries AS e ON e.account_id = d.account_id AND e.key = d.key AND e.unit = ? AND e.key <> ''`,
+		wanted, unit, unit)
 	return each(rows, err, func(scan func(...any) error) error {
 		var key string
 		err := scan(&key)

@@ -138,7 +138,7 @@ const (
 	swiftly = `WITH a (account_id, i, unit, epoch, apart, entries, taken, replays, at, until) AS (?),
 	e (i, n, account_id, amount, taken, key, hash, operation, note, actor_kind, actor_id, on_behalf_kind, on_behalf_id, basis) AS (?),
 	used AS (SELECT e.i FROM e CROSS JOIN LATERAL (SELECT 1 FROM credits_keys AS k
-		WHERE k.account_id = e.account_id AND k.key = e.key LIMIT 1) AS k WHERE e.key <> ''),
+		WHERE k.account_id = e.account_id AND k.unit = (SELECT a.unit FROM a LIMIT 1) AND k.key = e.key LIMIT 1) AS k WHERE e.key <> ''),
 	fresh AS MATERIALIZED (SELECT a.* FROM a WHERE a.i NOT IN (SELECT used.i FROM used)),
 	free AS (SELECT a.* FROM fresh AS a JOIN credits_accounts AS c
 		ON c.account_id = a.account_id AND c.unit = a.unit AND c.epoch = a.epoch AND c.head_free >= a.taken

@@ -25,7 +25,7 @@ func (v *verification) keys(ctx context.Context, db bun.IDB) error {
 		return err
 	}
 	rows, err = db.QueryContext(ctx, `SELECT k.key FROM credits_keys AS k
-		JOIN credits_entries AS e ON e.account_id = k.account_id AND e.key = k.key AND e.key <> '' AND e.hash <> ''
+		JOIN credits_entries AS e ON e.account_id = k.account_id AND e.unit = k.unit AND e.key = k.key AND e.key <> '' AND e.hash <> ''
 		WHERE k.account_id = ? AND k.unit = ? ORDER BY k.key`, v.account, v.unit)
 	if err := v.eachKey(rows, err, "a key is kept once"); err != nil {
 		return err
