@@ -202,13 +202,20 @@ func drawAllotment(t *rapid.T, m *model, instant *rapid.Generator[time.Time]) op
 		}).Draw(t, "rollover"),
 		Zone: rapid.SampledFrom([]string{"", "UTC"}).Draw(t, "zone"),
 	}
-	if rapid.IntRange(0, 3).Draw(t, "anchored") == 0 {
+	if i := slices.IndexFunc(m.rules, func(r modelRule) bool { return r.Name == name }); i >= 0 && rapid.Bool().Draw(t, "as it was") {
+		r := m.rules[i]
+		s.Amount, s.Every, s.Category, s.Priority, s.Operations = r.Amount, r.Every, r.Category, r.Priority, r.Operations
+		s.Rollover, s.Until = r.Rollover, r.Until
+		if !r.NextAt.IsZero() && rapid.IntRange(0, 3).Draw(t, "one left out") == 0 {
+			s.From = r.NextAt.Add(time.Microsecond)
+		}
+	} else if rapid.IntRange(0, 3).Draw(t, "anchored") == 0 {
 		s.Anchor = rapid.OneOf(instant, rapid.Just(time.Date(2025, 8, 31, 9, 0, 0, 0, time.UTC))).Draw(t, "anchor")
 	}
-	if rapid.IntRange(0, 5).Draw(t, "later") == 0 {
+	if s.From.IsZero() && rapid.IntRange(0, 5).Draw(t, "later") == 0 {
 		s.From = instant.Draw(t, "from")
 	}
-	if rapid.IntRange(0, 5).Draw(t, "for a time") == 0 {
+	if s.Until.IsZero() && rapid.IntRange(0, 5).Draw(t, "for a time") == 0 {
 		if s.Until = instant.Draw(t, "until"); !s.Until.After(s.Anchor) {
 			s.Until = time.Time{}
 		}

@@ -181,7 +181,17 @@ func drawOperation(t *rapid.T, m *model) operation {
 	key := rapid.OneOf(rapid.SampledFrom([]string{"a", "b", "c", "d"}), rapid.Just(fresh), rapid.Just(fresh))
 	purpose := rapid.SampledFrom([]string{"", "", "ideas", "images"})
 	lasts := rapid.SampledFrom([]time.Duration{time.Hour, 90 * time.Minute, 5 * time.Hour, 36 * time.Hour, 30 * 24 * time.Hour})
+	begins := none // when the next period does of some rule
+	if n := len(m.rules); n > 0 {
+		begins = rapid.IntRange(0, n-1).Draw(t, "rule")
+		if d := m.rules[begins].NextAt.Sub(m.now); d > 0 && d < 30*24*time.Hour {
+			lasts = rapid.OneOf(lasts, rapid.Just(d))
+		}
+	}
 	instant := rapid.Custom(func(t *rapid.T) time.Time {
+		if begins != none && rapid.IntRange(0, 3).Draw(t, "with a period") == 0 {
+			return m.rules[begins].NextAt
+		}
 		if rapid.Bool().Draw(t, "none") {
 			return time.Time{}
 		}

@@ -2,6 +2,7 @@ package credits_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -45,6 +46,20 @@ func TestRevoke_TakesBackWhatIsNeitherSpentNorHeld(t *testing.T) {
 		requireError(t, err, credits.ErrNoEntry)
 		creditstest.RequireBalance(t, l, db, acc, 5)
 		creditstest.RequireSound(t, l, db, acc)
+	})
+}
+
+// What a refund gave back in the place of a grant that had expired is not what was granted.
+func TestRevoke_TakesBackNoRefund(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB, _ *credits.Ledger, clock *tenancytest.Clock) {
+		l := credits.New(credits.Config{Now: clock.Now, RefundGrace: time.Hour})
+		grant(t, l, db, credits.Grant{Account: acc, Amount: 5, Key: "g", ExpiresAt: start.Add(time.Minute)})
+		spent := deduct(t, l, db, credits.Deduct{Account: acc, Amount: 5})
+		clock.Advance(time.Minute)
+		back := refund(t, l, db, credits.Refund{Account: acc, Entry: spent.Number, Key: "back"})
+		_, err := l.Revoke(t.Context(), db, credits.Revoke{Account: acc, Entry: back.Number, Key: "rv"})
+		requireError(t, err, credits.ErrNothingLeft)
+		creditstest.RequireBalance(t, l, db, acc, 5)
 	})
 }
 
