@@ -1,6 +1,7 @@
 package credits
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -120,10 +121,7 @@ func checkSubject(account tenancy.AccountID, subject tenancy.Actor, audit tenanc
 }
 
 func budgetAudit(account tenancy.AccountID, subject, actor tenancy.Actor, action string) tenancy.Audit {
-	if actor == (tenancy.Actor{}) {
-		actor = tenancy.Actor{Kind: tenancy.ActorSystem, ID: "credits"}
-	}
-	return tenancy.Audit{Account: account, Actor: actor, Action: action, Target: string(subject.Kind) + ":" + subject.ID}
+	return tenancy.Audit{Account: account, Actor: cmp.Or(actor, ownActor), Action: action, Target: string(subject.Kind) + ":" + subject.ID}
 }
 
 func (b *book) setBudget(ctx context.Context, s SetBudget, audit tenancy.Audit) (Budget, error) {
@@ -178,9 +176,7 @@ func (l *Ledger) RemoveBudget(ctx context.Context, db bun.IDB, r RemoveBudget) e
 			b.budgets[r.Subject] = nil
 			b.note(b.count(`UPDATE credits_accounts SET budgets = budgets - 1, epoch = epoch + ? WHERE account_id = ? AND unit = ?`))
 			audit.At = b.now
-			if unit := l.otherUnit(); unit != "" {
-				audit.Data = fmt.Appendf(nil, `{"unit":%q}`, unit)
-			}
+			audit.Data = l.unitData()
 			b.note(func(ctx context.Context, db bun.IDB) error {
 				if _, err := db.NewDelete().Model(row).WherePK().Exec(ctx); err != nil {
 					return err

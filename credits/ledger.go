@@ -114,6 +114,14 @@ func (l *Ledger) dataUnit() string {
 	return ""
 }
 
+// unitData is the data of an audit line that has no other.
+func (l *Ledger) unitData() []byte {
+	if unit := l.otherUnit(); unit != "" {
+		return []byte(`{"unit":"` + unit + `"}`)
+	}
+	return nil
+}
+
 func (l *Ledger) now() time.Time { return micro(l.cfg.Now()) }
 
 // micro is what PostgreSQL keeps of a time; the zero time stays zero.

@@ -24,6 +24,8 @@ type SetThreshold struct {
 	// apart the two are, the less an account that goes up and down is heard of. Default:
 	// Low + 1.
 	Reset int64
+	// Actor is who sets it, for the audit log. Default: the system.
+	Actor tenancy.Actor
 }
 
 // RemoveThreshold takes a threshold away.
@@ -31,6 +33,8 @@ type RemoveThreshold struct {
 	Account tenancy.AccountID
 	// Name is its own. Default: "low".
 	Name string
+	// Actor is who takes it away, for the audit log. Default: the system.
+	Actor tenancy.Actor
 }
 
 // Threshold is a level of what an account can spend.
@@ -90,6 +94,7 @@ func (l *Ledger) SetThreshold(ctx context.Context, db bun.IDB, s SetThreshold) (
 	if err := s.validate(); err != nil {
 		return Threshold{}, err
 	}
+	audit := thresholdAudit(s.Account, s.Name, s.Actor, "credits.set_threshold")
 	var set Threshold
 	_, err := l.ask(ctx, db, request{
 		account: s.Account, alone: true, opens: true,
@@ -98,6 +103,9 @@ func (l *Ledger) SetThreshold(ctx context.Context, db bun.IDB, s SetThreshold) (
 			if err != nil {
 				return outcome{}, err
 			}
+			audit.At = b.now
+			audit.Data = fmt.Appendf(nil, `{"low":%d,"reset":%d%s}`, s.Low, s.Reset, b.ledger.dataUnit())
+			b.note(func(ctx context.Context, db bun.IDB) error { return tenancy.Record(ctx, db, audit) })
 			b.watch()
 			set = row.threshold()
 			return outcome{}, nil
@@ -110,7 +118,7 @@ func (l *Ledger) SetThreshold(ctx context.Context, db bun.IDB, s SetThreshold) (
 }
 
 func (s SetThreshold) validate() error {
-	if err := checkThreshold(s.Account, s.Name); err != nil {
+	if err := checkThreshold(s.Account, s.Name, s.Actor); err != nil {
 		return err
 	}
 	if s.Low < 0 || s.Reset <= s.Low {
@@ -119,8 +127,15 @@ func (s SetThreshold) validate() error {
 	return nil
 }
 
-func checkThreshold(account tenancy.AccountID, name string) error {
+func thresholdAudit(account tenancy.AccountID, name string, actor tenancy.Actor, action string) tenancy.Audit {
+	return tenancy.Audit{Account: account, Actor: cmp.Or(actor, ownActor), Action: action, Target: name}
+}
+
+func checkThreshold(account tenancy.AccountID, name string, actor tenancy.Actor) error {
 	if err := checkAccount(account); err != nil {
+		return err
+	}
+	if err := checkActor(actor); err != nil {
 		return err
 	}
 	if tenancy.CheckText("name", name, maxThreshold) != nil {
@@ -153,9 +168,10 @@ func (b *book) setThreshold(s SetThreshold) (*thresholdRow, error) {
 // ErrNoThreshold and ErrInvalid.
 func (l *Ledger) RemoveThreshold(ctx context.Context, db bun.IDB, r RemoveThreshold) error {
 	r.Name = cmp.Or(r.Name, defaultThreshold)
-	if err := checkThreshold(r.Account, r.Name); err != nil {
+	if err := checkThreshold(r.Account, r.Name, r.Actor); err != nil {
 		return err
 	}
+	audit := thresholdAudit(r.Account, r.Name, r.Actor, "credits.remove_threshold")
 	_, err := l.ask(ctx, db, request{
 		account: r.Account, alone: true, none: ErrNoThreshold,
 		do: func(_ context.Context, b *book) (outcome, error) {
@@ -163,11 +179,15 @@ func (l *Ledger) RemoveThreshold(ctx context.Context, db bun.IDB, r RemoveThresh
 			if row == nil {
 				return outcome{}, ErrNoThreshold
 			}
+			audit.At = b.now
+			audit.Data = l.unitData()
 			b.thresholds = slices.DeleteFunc(b.thresholds, func(o *thresholdRow) bool { return o == row })
 			b.note(b.count(`UPDATE credits_accounts SET thresholds = thresholds - 1, epoch = epoch + ? WHERE account_id = ? AND unit = ?`))
 			b.note(func(ctx context.Context, db bun.IDB) error {
-				_, err := db.NewDelete().Model(row).WherePK().Exec(ctx)
-				return err
+				if _, err := db.NewDelete().Model(row).WherePK().Exec(ctx); err != nil {
+					return err
+				}
+				return tenancy.Record(ctx, db, audit)
 			})
 			return outcome{}, nil
 		},

@@ -307,13 +307,16 @@ func TestThreshold_InvalidOnesAreRefusedBeforeAnythingIsWritten(t *testing.T) {
 			"a long name":    {Account: acc, Name: strings.Repeat("x", 101)},
 			"no name at all": {Account: acc, Name: "a\x00"},
 			"no account":     {Account: "a b"},
+			"half an actor":  {Account: acc, Actor: tenancy.Actor{ID: "op_1"}},
 		} {
 			if _, err := l.SetThreshold(t.Context(), db, s); !isInvalid(err) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if err := l.RemoveThreshold(t.Context(), db, credits.RemoveThreshold{Account: "a b"}); !isInvalid(err) {
-			t.Error(err)
+		for _, r := range []credits.RemoveThreshold{{Account: "a b"}, {Account: acc, Actor: tenancy.Actor{ID: "op_1"}}} {
+			if err := l.RemoveThreshold(t.Context(), db, r); !isInvalid(err) {
+				t.Errorf("%+v: %v", r, err)
+			}
 		}
 		if _, err := l.Thresholds(t.Context(), db, "a b"); !isInvalid(err) {
 			t.Error(err)
@@ -332,6 +335,27 @@ func TestThreshold_InvalidOnesAreRefusedBeforeAnythingIsWritten(t *testing.T) {
 		list, err := l.Thresholds(t.Context(), db, acc)
 		if err != nil || len(list) != 20 || list[0].Name != "7" || !slices.IsSortedFunc(list, func(a, b credits.Threshold) int { return int(b.Low - a.Low) }) {
 			t.Errorf("%+v %v", list, err)
+		}
+	})
+}
+
+func TestThreshold_SaysInTheAuditLogWhoSetIt(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		who := tenancy.Actor{Kind: tenancy.ActorOperator, ID: "op_1"}
+		setThreshold(t, l, db, credits.SetThreshold{Low: 5, Reset: 9, Actor: who})
+		if err := l.RemoveThreshold(t.Context(), db, credits.RemoveThreshold{Account: acc, Actor: who}); err != nil {
+			t.Fatal(err)
+		}
+		for action, data := range map[string]string{"credits.set_threshold": `{"low":5,"reset":9}`, "credits.remove_threshold": `{}`} {
+			line := tenancytest.RequireAudit(t, db, acc, action)
+			if line.Actor != who || line.Target != "low" || string(line.Data) != data || !line.At.Equal(start) {
+				t.Errorf("%s: %+v, %s", action, line, line.Data)
+			}
+		}
+		setThreshold(t, l, db, credits.SetThreshold{Name: "b"})
+		lines, err := tenancy.New(tenancy.Config{}).Audits(t.Context(), db, tenancy.AuditLog{Account: acc})
+		if err != nil || len(lines) != 3 || lines[0].Actor != (tenancy.Actor{Kind: tenancy.ActorSystem, ID: "credits"}) {
+			t.Errorf("%+v, %v", lines, err)
 		}
 	})
 }

@@ -39,6 +39,7 @@ func everything(t *testing.T, l *credits.Ledger, db bun.IDB, clock *tenancytest.
 	allot(t, l, db, credits.SetAllotment{Account: acc, Name: "plan", Amount: 1})
 	grant(t, l, db, credits.Grant{Account: acc, Amount: math.MaxInt64 - 2, Key: "huge"})
 	clock.Advance(62 * 24 * time.Hour)
+	must(l.RemoveThreshold(ctx, db, credits.RemoveThreshold{Account: acc}))
 	endAllotment(t, l, db, "plan")
 	_, err = l.SetAllotment(ctx, db, credits.SetAllotment{Account: acc, Name: "large", Amount: 2})
 	must(err)
@@ -83,7 +84,7 @@ func TestUnits_AreToldInEventsAndAuditData(t *testing.T) {
 			for _, kind := range []string{
 				"credits.granted", "credits.refunded", "credits.revoked", "credits.low", "credits.recovered", "credits.hold_parked",
 				"credits.allotment_set", "credits.allotment_ended", "credits.allotment_skipped", "credits.grant", "credits.revoke",
-				"credits.set_budget", "credits.remove_budget", "credits.set_allotment", "credits.end_allotment",
+				"credits.set_budget", "credits.remove_budget", "credits.set_threshold", "credits.remove_threshold", "credits.set_allotment", "credits.end_allotment",
 			} {
 				want[kind] = []string{says}
 			}
