@@ -91,16 +91,28 @@ func (l *Ledger) serve(callers []*caller) {
 	}
 }
 
+// lockTimeout is what PostgreSQL says when its lock_timeout is over: whoever asks again
+// waits as long again.
+const lockTimeout = "55P03"
+
+// mostApart is how many accounts are asked for at once after a batch has failed, each on a
+// connection of its own.
+const mostApart = 8
+
 // again asks for each of the callers' requests alone, after an error for all of them. An
 // account that is locked elsewhere is not waited for here either: hand goes on with it.
 func (l *Ledger) again(ctx context.Context, callers []*caller, err error) {
 	unknown := errors.Is(err, ErrOutcomeUnknown)
+	vain := !unknown && (len(callers) == 1 || tx.State(err) == lockTimeout)
+	slots := make(chan struct{}, mostApart)
 	var apart sync.WaitGroup
 	for _, group := range byAccount(callers) {
+		slots <- struct{}{}
 		apart.Go(func() {
+			defer func() { <-slots }()
 			locked := false
 			for _, m := range group {
-				if m.err = err; len(callers) == 1 && !unknown || unknown && m.request.key == "" {
+				if m.err = err; vain || unknown && m.request.key == "" {
 					continue
 				}
 				m.unsure = unknown

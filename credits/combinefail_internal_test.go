@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -236,5 +237,60 @@ func TestCombine_OneThatFailsForCertainIsNotAskedForAgain(t *testing.T) {
 	}))
 	if d := cmp.Diff([]string{"error"}, outcomesOf(l, deduction(l, hooked, accA, 1, "k"))); d != "" || locks != 1 {
 		t.Errorf("%d times, %s", locks, d)
+	}
+}
+
+// Where PostgreSQL has had enough of waiting for a lock, nobody waits as long once more for
+// each of those who wait with him.
+func TestCombine_ALockTimeoutIsWaitedOutOnceForAll(t *testing.T) {
+	db := dbtest.Postgres(t, Migrate)
+	l := funded(t, db, Config{}, accA)
+	defer lockedElsewhere(t, db, accA)()
+	impatient, err := dbtest.Open(dbtest.DSN(db) + "&lock_timeout=5ms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dbtest.Close(impatient)
+	locks := 0
+	hooked := impatient.WithQueryHook(everyHook(func(query string) {
+		if strings.Contains(query, "FOR UPDATE") {
+			locks++
+		}
+	}))
+	var callers []*caller
+	for range 20 {
+		m := deduction(l, hooked, accA, 1, "")
+		m.at.way = byWaiting
+		callers = append(callers, m)
+	}
+	if d := cmp.Diff(slices.Repeat([]string{"error"}, 20), outcomesOf(l, callers...)); d != "" || locks != 1 {
+		t.Errorf("%d times, %s", locks, d)
+	}
+}
+
+// A batch that has failed does not take a connection for each of its accounts.
+func TestCombine_ABatchThatFailsAsksForAFewAtOnce(t *testing.T) {
+	db := dbtest.Postgres(t, Migrate)
+	var accounts []tenancy.AccountID
+	for i := range 60 {
+		accounts = append(accounts, tenancy.AccountID(fmt.Sprintf("acc_%d", i)))
+	}
+	l := funded(t, db, Config{}, accounts...)
+	if _, err := db.ExecContext(t.Context(), "UPDATE credits_accounts SET booked = 0 WHERE account_id = ?", accounts[0]); err != nil {
+		t.Fatal(err)
+	}
+	db.SetMaxIdleConns(100) // so that all that were open at once stay open
+	var callers []*caller
+	want := []string{"error"}
+	for i, a := range accounts {
+		if callers = append(callers, deduction(l, db, a, 1, "")); i > 0 {
+			want = append(want, "2 leaves 9")
+		}
+	}
+	if d := cmp.Diff(want, outcomesOf(l, callers...)); d != "" {
+		t.Error(d)
+	}
+	if n := db.Stats().OpenConnections; n > mostApart+1 {
+		t.Errorf("%d connections", n)
 	}
 }
