@@ -428,6 +428,36 @@ func TestAllotment_EndsAndGoesOn(t *testing.T) {
 	})
 }
 
+// Set again before its period ends it goes on as if it had never been ended; later, what was
+// left has expired.
+func TestAllotment_ThatGoesOnInTimeRollsOver(t *testing.T) {
+	for name, c := range map[string]struct {
+		again time.Time
+		want  []string
+	}{
+		"in time":            {at(3, 20), []string{"expire -60 =0 2026-04-01T09:00", "grant +50 =50 2026-04-01T09:00", "grant +100 =150 2026-04-01T09:00"}},
+		"as the period ends": {at(4, 1), []string{"expire -60 =0 2026-04-01T09:00", "grant +100 =100 2026-04-01T09:00"}},
+		"later":              {at(4, 10), []string{"expire -60 =0 2026-04-01T09:00", "grant +100 =100 2026-04-10T09:00"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
+				plan := credits.SetAllotment{Account: acc, Name: "plan", Amount: 100, Rollover: credits.Rollover{Cap: 50}}
+				allot(t, l, db, plan)
+				deduct(t, l, db, credits.Deduct{Account: acc, Amount: 40})
+				clock.Set(at(3, 10))
+				endAllotment(t, l, db, "plan")
+				clock.Set(c.again)
+				allot(t, l, db, plan)
+				clock.Set(at(4, 20))
+				if d := cmp.Diff(c.want, story(t, l, db)[2:]); d != "" {
+					t.Error(d)
+				}
+				creditstest.RequireSound(t, l, db, acc)
+			})
+		})
+	}
+}
+
 func TestAllotment_EndsByItself(t *testing.T) {
 	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
 		plan := credits.SetAllotment{Account: acc, Name: "plan", Amount: 100, Every: credits.Every{Days: 10}, Until: at(3, 21)}
