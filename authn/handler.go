@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -52,14 +51,11 @@ func (k *Keys) Handler(db *bun.DB) http.Handler {
 		})
 	}
 	route("GET /keys", func(w http.ResponseWriter, r *http.Request, s tenancy.Scope) error {
-		page := List{Account: s.Account, Before: KeyID(r.URL.Query().Get("before"))}
-		if limit := r.URL.Query().Get("limit"); limit != "" {
-			n, err := strconv.Atoi(limit)
-			if err != nil || n < 1 || n > 500 {
-				return fmt.Errorf("%w: limit is a number from 1 to 500", tenancy.ErrInvalid)
-			}
-			page.Limit = n
+		limit, err := problem.Limit(r, tenancy.ErrInvalid)
+		if err != nil {
+			return err
 		}
+		page := List{Account: s.Account, Before: KeyID(r.URL.Query().Get("before")), Limit: limit}
 		if since := r.URL.Query().Get("unused_since"); since != "" {
 			at, err := time.Parse(time.RFC3339, since)
 			if err != nil {

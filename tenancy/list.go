@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 
 	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/internal/problem"
 )
 
 // statuses are all that an account can have.
@@ -84,14 +85,9 @@ func accountsAfter(ctx context.Context, q *bun.SelectQuery, after AccountID, lim
 func (page *List) parse(r *http.Request) error {
 	q := r.URL.Query()
 	page.Plan, page.Status, page.After = q.Get("plan"), Status(q.Get("status")), AccountID(q.Get("after"))
-	if limit := q.Get("limit"); limit != "" {
-		n, err := strconv.Atoi(limit)
-		if err != nil || n < 1 || n > 500 {
-			return fmt.Errorf("%w: limit is a number from 1 to 500", ErrInvalid)
-		}
-		page.Limit = n
-	}
-	return nil
+	var err error
+	page.Limit, err = problem.Limit(r, ErrInvalid)
+	return err
 }
 
 // next is the After of the page that follows found, "" if found is the last.

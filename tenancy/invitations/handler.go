@@ -3,7 +3,6 @@ package invitations
 import (
 	"fmt"
 	"net/http"
-	"strconv"
 
 	"github.com/uptrace/bun"
 
@@ -138,14 +137,9 @@ func (l *List) read(r *http.Request) error {
 	default:
 		return fmt.Errorf("%w: all is true or false", tenancy.ErrInvalid)
 	}
-	if limit := r.URL.Query().Get("limit"); limit != "" {
-		n, err := strconv.Atoi(limit)
-		if err != nil || n < 1 || n > 500 {
-			return fmt.Errorf("%w: limit is a number from 1 to 500", tenancy.ErrInvalid)
-		}
-		l.Limit = n
-	}
-	return nil
+	var err error
+	l.Limit, err = problem.Limit(r, tenancy.ErrInvalid)
+	return err
 }
 
 // checkLocale lets through what can be a tag of BCP 47.
