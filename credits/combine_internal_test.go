@@ -455,6 +455,24 @@ func (f lockHook) AfterQuery(_ context.Context, e *bun.QueryEvent) {
 	}
 }
 
+// What reads the ledger, and not only what a lock says of an account, shares no commit.
+func TestCombine_WhoReadsTheLedgerIsServedApart(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
+		l := New(Config{})
+		queries := 0
+		hooked := db.WithQueryHook(everyHook(func(query string) {
+			l.combiner.mu.Lock()
+			defer l.combiner.mu.Unlock()
+			if queries++; len(l.combiner.lanes) > 0 {
+				t.Errorf("in a lane: %s", query)
+			}
+		}))
+		if _, err := l.Grant(t.Context(), hooked, Grant{Account: accA, Amount: 10, Key: "g"}); err != nil || queries == 0 {
+			t.Error(queries, err)
+		}
+	}, Migrate)
+}
+
 // Who waits for an account that somebody else has locked is served by the statement that
 // waits for the lock, without reading the account.
 func TestCombine_ALockedAccountIsWaitedForInOneStatement(t *testing.T) {
