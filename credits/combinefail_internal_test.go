@@ -280,6 +280,21 @@ func TestCombine_WhatFailsTwiceIsToldAsItIs(t *testing.T) {
 	}
 }
 
+// The swift lane reads no account under its lock: whose account has to be read goes on in
+// another one, and holds up nobody.
+func TestCombine_TheSwiftLaneLeavesToOthersWhatHasToBeRead(t *testing.T) {
+	db := dbtest.Postgres(t, Migrate)
+	l := funded(t, db, Config{}, accA, accB)
+	l.shelf.drop(shelved{db.DB, accB})
+	callers := []*caller{deduction(l, db, accA, 1, ""), deduction(l, db, accB, 1, "")}
+	for _, m := range callers {
+		m.at.way = bySwift
+	}
+	if d := cmp.Diff([]string{"2 leaves 9", "refused"}, outcomesOf(l, callers...)); d != "" || !errors.Is(callers[1].out.refusal, errUnread) {
+		t.Error(d, callers[1].out.refusal)
+	}
+}
+
 // Who is alone, and fails for certain, is not asked for again.
 func TestCombine_OneThatFailsForCertainIsNotAskedForAgain(t *testing.T) {
 	db := dbtest.Postgres(t, Migrate)
