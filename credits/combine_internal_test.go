@@ -217,6 +217,26 @@ func TestCombine_WhoLeavesBeforeItsTurnAskedForNothing(t *testing.T) {
 	}, Migrate)
 }
 
+// Who waits for an account's lock alone is cut by its context, and so knows that nothing
+// has happened.
+func TestCombine_WhoLeavesAloneKnowsThatNothingHappened(t *testing.T) {
+	db := dbtest.Postgres(t, Migrate) // on SQLite whoever comes first is alone, and asks for itself
+	l := funded(t, db, Config{}, accA)
+	release := lockedElsewhere(t, db, accA)
+	ctx, cancel := context.WithCancel(t.Context())
+	d := Deduct{Account: accA, Amount: 4, Key: "gone"}
+	gone := ahead(ctx, t, l, db, d, 0)
+	cancel()
+	if a := <-gone; !errors.Is(a.err, context.Canceled) || errors.Is(a.err, ErrOutcomeUnknown) {
+		t.Errorf("%+v", a)
+	}
+	release()
+	if e, err := l.Deduct(t.Context(), db, d); err != nil || e.Replayed || e.Number != 2 {
+		t.Errorf("%+v, %v", e, err)
+	}
+	l.requireIdle(t)
+}
+
 // slowly makes writing an entry with the key "slow" wait until it is let go on.
 func slowly(t *testing.T, db *bun.DB) (release func()) {
 	t.Helper()

@@ -90,6 +90,17 @@ func TestCombine_AnAccountMovesToAnotherLaneAsAWhole(t *testing.T) {
 	}
 }
 
+// Who leaves when its lane has gone home takes nothing back: it was served, or is alone.
+func TestCombine_WhoLeavesALaneThatIsGoneTakesNothingBack(t *testing.T) {
+	db := bun.NewDB(nil, pgdialect.New())
+	for _, alone := range []bool{false, true} {
+		c := &combiner{}
+		if left, is := c.leave(&caller{db: db, alone: alone}); left || is != alone || c.waiting != 0 {
+			t.Errorf("alone %v: left %v, alone %v, %d wait", alone, left, is, c.waiting)
+		}
+	}
+}
+
 // Who is about to ask comes along, and those whom these bring.
 func TestCombine_GathersWhoIsAboutToAsk(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // so that a goroutine runs when another one yields
