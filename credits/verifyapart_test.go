@@ -2,6 +2,7 @@ package credits_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,6 +64,29 @@ func TestVerify_ReadsNothingOfAnotherAccountOrUnit(t *testing.T) {
 		// An account that has nothing finds nothing of the others either.
 		if found, err := ledgers["credit"].Verify(t.Context(), db, "acc_4"); err != nil || len(found) > 0 {
 			t.Error(found, err)
+		}
+	})
+}
+
+// What is walked before the lock is what the account has in its own unit, whatever there
+// is of others: an entry that comes meanwhile may be of a grant that was not there yet.
+func TestVerify_WalksAheadAsFarAsItsOwnLedgerGoes(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		history(t, l, db, acc)
+		for i := range 7 {
+			grant(t, credits.New(credits.Config{Unit: "gpu_second"}), db, credits.Grant{Account: acc, Amount: 1, Key: fmt.Sprint("gpu", i)})
+		}
+		for i := range 9 {
+			grant(t, l, db, credits.Grant{Account: other, Amount: 1, Key: fmt.Sprint(i)})
+		}
+		var pages []string
+		found, err := l.Verify(t.Context(), db.WithQueryHook(onQuery(func(q string) {
+			if strings.Contains(q, "balance, spendable, at") {
+				pages = append(pages, q)
+			}
+		})), acc)
+		if err != nil || len(found) > 0 || !strings.Contains(pages[0], "number <= 5 ") {
+			t.Error(found, err, pages[0])
 		}
 	})
 }
