@@ -2,6 +2,7 @@ package credits_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -89,6 +90,27 @@ func TestVerify_WalksAheadAsFarAsItsOwnLedgerGoes(t *testing.T) {
 			t.Error(found, err, pages[0])
 		}
 	})
+}
+
+// What an entry took from a grant is counted there only if that is the ledger's own.
+func TestVerify_KnowsNoGrantOfAnotherAccountOrUnit(t *testing.T) {
+	for name, of := range map[string]string{
+		"another account": "account_id = 'acc_2'", "another unit": "unit = 'gpu_second'",
+	} {
+		t.Run(name, func(t *testing.T) {
+			bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+				history(t, l, db, acc)
+				history(t, l, db, other)
+				grant(t, credits.New(credits.Config{Unit: "gpu_second"}), db, credits.Grant{Account: acc, Amount: 1, Key: "gpu"})
+				unguard(t, db)
+				exec(t, db, "UPDATE credits_entries SET grant_id = (SELECT MIN(grant_id) FROM credits_grants WHERE "+of+") WHERE account_id = 'acc_1' AND unit = 'credit' AND number = 5")
+				found, err := l.Verify(t.Context(), db, acc)
+				if err != nil || !slices.ContainsFunc(found, func(f credits.Finding) bool { return f.Rule == "every split's grant exists" }) {
+					t.Error(found, err)
+				}
+			})
+		})
+	}
 }
 
 // An allotment comes when the account's row says that one may, and that anything is due.
