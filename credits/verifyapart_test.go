@@ -113,6 +113,30 @@ func TestVerify_KnowsNoGrantOfAnotherAccountOrUnit(t *testing.T) {
 	}
 }
 
+// A debt is of no grant that would tell whose it is: a refund of it is compared with what
+// its own entry left as a debt.
+func TestVerify_ComparesARefundWithItsOwnDebt(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, _ *credits.Ledger) {
+		indebted := func(unit string, account tenancy.AccountID, debt int64) *credits.Ledger {
+			l := credits.New(credits.Config{Unit: unit, Overdraft: 1000})
+			grant(t, l, db, credits.Grant{Account: account, Amount: 10, Key: unit})
+			h := hold(t, l, db, credits.Hold{Account: account, Amount: 5})
+			e := settle(t, l, db, credits.Settle{Account: account, Hold: h.ID, Amount: 10 + debt, Key: unit + " s"})
+			refund(t, l, db, credits.Refund{Account: account, Entry: e.Entry.Number, Amount: 2, Key: unit + " r"})
+			return l
+		}
+		l := indebted("credit", acc, 2)
+		indebted("credit", other, 10)
+		indebted("gpu_second", acc, 20)
+		unguard(t, db)
+		exec(t, db, "UPDATE credits_splits SET amount = 3 WHERE account_id = 'acc_1' AND unit = 'credit' AND number = 3")
+		found, err := l.Verify(t.Context(), db, acc)
+		if err != nil || !slices.ContainsFunc(found, func(f credits.Finding) bool { return strings.HasSuffix(f.Detail, "entry 2 took 2 from , 3 came back") }) {
+			t.Error(found, err)
+		}
+	})
+}
+
 // An allotment comes when the account's row says that one may, and that anything is due.
 func TestVerify_FindsAnAllotmentThatNobodyLooksFor(t *testing.T) {
 	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
