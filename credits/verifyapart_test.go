@@ -7,9 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/credits"
+	"github.com/quitrent/quitrent/credits/creditstest"
 	"github.com/quitrent/quitrent/tenancy"
 	"github.com/quitrent/quitrent/tenancy/tenancytest"
 )
@@ -134,6 +136,32 @@ func TestVerify_ComparesARefundWithItsOwnDebt(t *testing.T) {
 		if err != nil || !slices.ContainsFunc(found, func(f credits.Finding) bool { return strings.HasSuffix(f.Detail, "entry 2 took 2 from , 3 came back") }) {
 			t.Error(found, err)
 		}
+	})
+}
+
+// What a refund puts into a grant that it makes counts for the grant in whose place that is,
+// and nothing else does: neither another part of it, nor what is given back to that grant
+// later, nor anything of another account.
+func TestVerify_CountsForAnOriginWhatWentIntoItsPlace(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB, _ *credits.Ledger, clock *tenancytest.Clock) {
+		l := credits.New(credits.Config{Now: clock.Now, RefundGrace: time.Hour})
+		grant(t, l, db, credits.Grant{Account: acc, Amount: 4, Key: "g1", ExpiresAt: start.Add(time.Hour)})
+		g2 := grant(t, l, db, credits.Grant{Account: acc, Amount: 20, Key: "g2", Priority: 1000})
+		both := deduct(t, l, db, credits.Deduct{Account: acc, Amount: 7})
+		clock.Advance(2 * time.Hour)
+		plain := deduct(t, l, db, credits.Deduct{Account: acc, Amount: 5})
+		refund(t, l, db, credits.Refund{Account: acc, Entry: both.Number, Key: "r1"})
+		back := refund(t, l, db, credits.Refund{Account: acc, Entry: plain.Number, Amount: 2, Key: "r2"})
+		again := deduct(t, l, db, credits.Deduct{Account: acc, Amount: 3})
+		refund(t, l, db, credits.Refund{Account: acc, Entry: again.Number, Key: "r3"})
+		if d := cmp.Diff([]split{{5, -3}}, splits(t, db, acc, again.Number)); d != "" {
+			t.Error("not from what came back: ", d)
+		}
+		grant(t, l, db, credits.Grant{Account: other, Amount: 1, Key: "other"})
+		exec(t, db, `INSERT INTO credits_grants (account_id, unit, grant_id, category, priority, amount, remaining, operations, origin, effective_at, number, created_at)
+			SELECT 'acc_2', unit, grant_id, category, priority, amount, remaining, operations, 'elsewhere', effective_at, ?, created_at
+			FROM credits_grants WHERE account_id = 'acc_1' AND number = ?`, back.Number, g2.Number)
+		creditstest.RequireSound(t, l, db, acc)
 	})
 }
 
