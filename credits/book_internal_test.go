@@ -1,12 +1,16 @@
 package credits
 
 import (
+	"context"
 	"errors"
 	"math"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/uptrace/bun"
+
+	"github.com/quitrent/quitrent/tenancy"
 )
 
 func TestBook_SpendsOnAnOperationWhatIsForIt(t *testing.T) {
@@ -166,6 +170,35 @@ func TestBook_IsChangedByWhateverIsToBeWritten(t *testing.T) {
 		if do(b); !b.changed() {
 			t.Errorf("%s has changed", name)
 		}
+	}
+}
+
+// A book that was written has nothing more to write, and nothing twice.
+func TestBook_GoesOnAsItWasWritten(t *testing.T) {
+	spender, nobody := tenancy.Actor{Kind: tenancy.ActorUser, ID: "usr_1"}, tenancy.Actor{Kind: tenancy.ActorUser, ID: "usr_2"}
+	b := &book{
+		was: accountRow{number: 1, booked: 9}, row: accountRow{number: 2, booked: 12, held: 1, head: "old", headFree: 3},
+		grants: []*grantRow{
+			{ID: "new", Remaining: 5, made: true}, {ID: "moved", Remaining: 4, Held: 1, row: inGrant{7, 0}},
+			{ID: "old", Remaining: 3, row: inGrant{8, 0}}, // the account's row has what is in it
+		},
+		holds:      map[string]*holdRow{"new": {made: true}, "old": {changed: true}},
+		budgets:    map[tenancy.Actor]*budgetRow{spender: {made: true, changed: true}, nobody: nil},
+		thresholds: []*thresholdRow{{made: true, changed: true}},
+		rules:      []*allotmentRow{{changed: true}},
+		lines:      []*entryRow{{}}, splits: []splitRow{{}}, notes: []func(context.Context, bun.IDB) error{nil},
+	}
+	b.written()
+	if b.changed() || len(b.splits)+len(b.notes) > 0 {
+		t.Errorf("%+v", b)
+	}
+	for i, want := range []inGrant{{5, 0}, {4, 1}, {8, 0}} {
+		if b.grants[i].row != want {
+			t.Errorf("%s is %+v", b.grants[i].ID, b.grants[i].row)
+		}
+	}
+	if r := b.budgets[spender]; r.made || r.changed || b.thresholds[0].made || b.thresholds[0].changed || b.rules[0].changed {
+		t.Errorf("%+v, %+v, %+v", r, b.thresholds[0], b.rules[0])
 	}
 }
 

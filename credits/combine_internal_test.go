@@ -217,6 +217,26 @@ func TestCombine_WhoLeavesBeforeItsTurnAskedForNothing(t *testing.T) {
 	}, Migrate)
 }
 
+// Who waits for an account's lock alone is cut by its context, and so knows that nothing
+// has happened.
+func TestCombine_WhoLeavesAloneKnowsThatNothingHappened(t *testing.T) {
+	db := dbtest.Postgres(t, Migrate) // on SQLite whoever comes first is alone, and asks for itself
+	l := funded(t, db, Config{}, accA)
+	release := lockedElsewhere(t, db, accA)
+	ctx, cancel := context.WithCancel(t.Context())
+	d := Deduct{Account: accA, Amount: 4, Key: "gone"}
+	gone := ahead(ctx, t, l, db, d, 0)
+	cancel()
+	if a := <-gone; !errors.Is(a.err, context.Canceled) || errors.Is(a.err, ErrOutcomeUnknown) {
+		t.Errorf("%+v", a)
+	}
+	release()
+	if e, err := l.Deduct(t.Context(), db, d); err != nil || e.Replayed || e.Number != 2 {
+		t.Errorf("%+v, %v", e, err)
+	}
+	l.requireIdle(t)
+}
+
 // slowly makes writing an entry with the key "slow" wait until it is let go on.
 func slowly(t *testing.T, db *bun.DB) (release func()) {
 	t.Helper()
@@ -453,6 +473,24 @@ func (f lockHook) AfterQuery(_ context.Context, e *bun.QueryEvent) {
 	if e.Err == nil && strings.HasPrefix(e.Query, "UPDATE credits_accounts SET number = number") {
 		f(e.Query)
 	}
+}
+
+// What reads the ledger, and not only what a lock says of an account, shares no commit.
+func TestCombine_WhoReadsTheLedgerIsServedApart(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
+		l := New(Config{})
+		queries := 0
+		hooked := db.WithQueryHook(everyHook(func(query string) {
+			l.combiner.mu.Lock()
+			defer l.combiner.mu.Unlock()
+			if queries++; len(l.combiner.lanes) > 0 {
+				t.Errorf("in a lane: %s", query)
+			}
+		}))
+		if _, err := l.Grant(t.Context(), hooked, Grant{Account: accA, Amount: 10, Key: "g"}); err != nil || queries == 0 {
+			t.Error(queries, err)
+		}
+	}, Migrate)
 }
 
 // Who waits for an account that somebody else has locked is served by the statement that

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -183,8 +184,12 @@ func TestCombine_ABatchThatFailsWaitsForNobodysLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	release := lockedElsewhere(t, db, accA)
-	defer release()
-	got := outcomesOf(l, deduction(l, db, accA, 1, ""), deduction(l, db, accB, 1, ""), deduction(l, db, accC, 1, ""), deduction(l, db, accA, 1, ""))
+	hooked := db.WithQueryHook(everyHook(func(query string) {
+		if strings.Contains(query, "IN ('acc_a')") { // who comes later does not overtake, though it could now
+			release()
+		}
+	}))
+	got := outcomesOf(l, deduction(l, hooked, accA, 1, ""), deduction(l, db, accB, 1, ""), deduction(l, db, accC, 1, ""), deduction(l, hooked, accA, 1, ""))
 	if d := cmp.Diff([]string{"locked", "error", "2 leaves 9", "locked"}, got); d != "" {
 		t.Error(d)
 	}
@@ -218,6 +223,76 @@ func TestCombine_OneOfUnknownOutcomeIsAskedForByItsKey(t *testing.T) {
 				t.Error(d)
 			}
 		})
+	}
+}
+
+// Where a batch fails and each is asked for alone, what is unknown of the batch stays
+// unknown and what is certain stays certain, also by way of somebody else's lock; and what
+// became of the second attempt counts.
+func TestCombine_WhatFailsTwiceIsToldAsItIs(t *testing.T) {
+	const die, fail, none = "PERFORM pg_terminate_backend(pg_backend_pid())", "RAISE check_violation", "NULL"
+	for name, c := range map[string]struct {
+		first, then string // what becomes of the entries
+		locked      bool   // by somebody else between
+		want        []string
+	}{
+		"unknown, then an error":                 {die, fail, false, []string{"unknown", "unknown"}},
+		"unknown, then locked, then an error":    {die, fail, true, []string{"unknown", "unknown"}},
+		"an error, then another":                 {fail, fail, false, []string{"error", "error"}},
+		"an error, then locked, then an error":   {fail, fail, true, []string{"error", "error"}},
+		"an error, then unknown":                 {fail, die, false, []string{"unknown", "unknown"}},
+		"an error, then locked, then unknown":    {fail, die, true, []string{"unknown", "unknown"}},
+		"unknown, then locked, then it was told": {die, none, true, []string{"2 leaves 8", "2 leaves 7"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := dbtest.Postgres(t, Migrate)
+			l := funded(t, db, Config{}, accA, accB)
+			for _, q := range []string{
+				"CREATE SEQUENCE writes",
+				`CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+					IF nextval('writes') = 1 THEN ` + c.first + `; ELSE ` + c.then + `; END IF; RETURN NULL; END $$`,
+				`CREATE CONSTRAINT TRIGGER die AFTER INSERT ON credits_entries DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION die()`,
+			} {
+				if _, err := db.ExecContext(t.Context(), q); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, a := range []tenancy.AccountID{accA, accB} {
+				l.shelf.drop(shelved{db.DB, a}) // by locks
+			}
+			var between sync.Once
+			hooked := db.WithQueryHook(failed(func(string, error) {
+				between.Do(func() {
+					if !c.locked {
+						return
+					}
+					release := lockedElsewhere(t, db, accA)
+					go func() {
+						await(t, "it is waited for", func() bool { return l.works(db, accA) })
+						release()
+					}()
+				})
+			}))
+			got := answersTo(l, deduction(l, hooked, accA, 2, "a"), deduction(l, hooked, accB, 3, "b"))
+			if d := cmp.Diff(c.want, got); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+// The swift lane reads no account under its lock: whose account has to be read goes on in
+// another one, and holds up nobody.
+func TestCombine_TheSwiftLaneLeavesToOthersWhatHasToBeRead(t *testing.T) {
+	db := dbtest.Postgres(t, Migrate)
+	l := funded(t, db, Config{}, accA, accB)
+	l.shelf.drop(shelved{db.DB, accB})
+	callers := []*caller{deduction(l, db, accA, 1, ""), deduction(l, db, accB, 1, "")}
+	for _, m := range callers {
+		m.at.way = bySwift
+	}
+	if d := cmp.Diff([]string{"2 leaves 9", "refused"}, outcomesOf(l, callers...)); d != "" || !errors.Is(callers[1].out.refusal, errUnread) {
+		t.Error(d, callers[1].out.refusal)
 	}
 }
 

@@ -2,6 +2,7 @@ package credits
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -86,6 +87,42 @@ func TestCombine_AnAccountMovesToAnotherLaneAsAWhole(t *testing.T) {
 				t.Error(d)
 			}
 		})
+	}
+}
+
+// Who leaves when its lane has gone home takes nothing back: it was served, or is alone.
+func TestCombine_WhoLeavesALaneThatIsGoneTakesNothingBack(t *testing.T) {
+	db := bun.NewDB(nil, pgdialect.New())
+	for _, alone := range []bool{false, true} {
+		c := &combiner{}
+		if left, is := c.leave(&caller{db: db, alone: alone}); left || is != alone || c.waiting != 0 {
+			t.Errorf("alone %v: left %v, alone %v, %d wait", alone, left, is, c.waiting)
+		}
+	}
+}
+
+// Who is about to ask comes along, and those whom these bring.
+func TestCombine_GathersWhoIsAboutToAsk(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // so that a goroutine runs when another one yields
+	at := lane{way: byLocks}
+	const n = 20
+	c := &combiner{}
+	c.start(at)
+	var come func(int)
+	come = func(left int) {
+		c.mu.Lock()
+		c.enqueue(&caller{at: at})
+		c.mu.Unlock()
+		if left > 1 {
+			go come(left - 1)
+		}
+	}
+	go come(n)
+	c.gather(at)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if got := len(c.lanes[at].callers); got != n {
+		t.Errorf("%d of %d have come", got, n)
 	}
 }
 

@@ -58,3 +58,38 @@ func TestPrepared_WhereItCannotBeHadTheStatementIsSent(t *testing.T) {
 	}
 	sound(t, l, db)
 }
+
+// What kept PostgreSQL from preparing the statement, and may pass, is no reason never to
+// ask for it again.
+func TestPrepared_WhatMayPassIsTriedAgain(t *testing.T) {
+	db := dbtest.Postgres(t, Migrate)
+	l := funded(t, db, Config{}, accA)
+	var fails []string
+	hooked := db.WithQueryHook(failed(func(query string, _ error) {
+		if fails = append(fails, query[:7]); query[:7] != "EXECUTE" {
+			return
+		}
+		tx, err := db.BeginTx(context.Background(), nil)
+		if err == nil {
+			_, err = tx.ExecContext(t.Context(), "LOCK TABLE credits_keys IN ACCESS EXCLUSIVE MODE")
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		go func() { // PREPARE is cancelled where it waits
+			await(t, "it waits", func() bool {
+				n := 0
+				err := db.NewRaw(`SELECT COUNT(pg_cancel_backend(pid)) FROM pg_stat_activity
+					WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'PREPARE%'`).Scan(context.Background(), &n)
+				return err == nil && n > 0
+			})
+			_ = tx.Rollback()
+		}()
+	}))
+	if _, err := l.Deduct(t.Context(), hooked, Deduct{Account: accA, Amount: 1}); err != nil {
+		t.Error(err)
+	}
+	if d := slices.Compare(fails, []string{"EXECUTE", "PREPARE"}); d != 0 || !l.prepared.usable(db.DB) {
+		t.Errorf("%q, usable: %v", fails, l.prepared.usable(db.DB))
+	}
+}

@@ -26,6 +26,16 @@ func spread(t *testing.T, l *credits.Ledger, db bun.IDB) credits.Entry {
 	return deduct(t, l, db, credits.Deduct{Account: acc, Amount: 25, Operation: "ideas"})
 }
 
+// What was due by itself is in the ledger before a verb reads it.
+func TestRefund_FindsTheEntriesThatWereDue(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
+		grant(t, l, db, credits.Grant{Account: acc, Amount: 5, Key: "g", ExpiresAt: start.Add(time.Hour)})
+		clock.Advance(time.Hour)
+		_, err := l.Refund(t.Context(), db, credits.Refund{Account: acc, Entry: 2, Key: "r"}) // the end of the grant
+		requireError(t, err, credits.ErrNotRefundable)
+	})
+}
+
 func TestRefund_GoesBackToItsOriginsInReverse(t *testing.T) {
 	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
 		e := spread(t, l, db)

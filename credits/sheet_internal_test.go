@@ -132,4 +132,9 @@ func TestSheet_WritesOnceWhatIsTheSame(t *testing.T) {
 	if d := cmp.Diff(query, string(b)); d != "" || err != nil {
 		t.Error(d, err)
 	}
+	one := newSheet(db, "text")
+	one.text("a")
+	if b, err = one.AppendQuery(db.QueryGen(), nil); string(b) != "SELECT 'a'::text" || err != nil {
+		t.Errorf("%s, %v", b, err)
+	}
 }

@@ -347,6 +347,20 @@ func TestVerify_FindsWhatIsHeldOrDueWrong(t *testing.T) {
 				[]string{"UPDATE credits_grants SET held = CASE number WHEN 1 THEN 0 ELSE 3 END" + ofAcc, "UPDATE credits_accounts SET head_free = head_free + 3" + ofAcc},
 				[]string{"what is held of a grant is what holds hold: G1 has 0 held, holds hold 3 of it", "what is held of a grant is what holds hold: G2 has 3 held, holds hold 0 of it"},
 			},
+			"more held than is there": {
+				[]string{"UPDATE credits_grants SET remaining = 2" + ofAcc + " AND number = 1", "UPDATE credits_accounts SET head_free = -1" + ofAcc},
+				[]string{
+					"what is held of a grant remains in it: G1 has 2, of which 3 are held", "what remains in a grant is the sum of its splits: G1 has 2, its splits 4",
+					"balance = what remains in grants - debt: the balance is 14, grants hold 12, the debt is 0",
+				},
+			},
+			"less held than nothing": {
+				[]string{"UPDATE credits_grants SET held = -1" + ofAcc + " AND number = 2"},
+				[]string{
+					"what is held of a grant remains in it: G2 has 10, of which -1 are held", "what is held of a grant is what holds hold: G2 has -1 held, holds hold 0 of it",
+					"held = what is held of grants: the account holds 3, its grants 2",
+				},
+			},
 			"the parts of a hold": {
 				[]string{"UPDATE credits_holds SET parts = REPLACE(parts, ' 4', ' 5')" + ofAcc},
 				[]string{"a hold is the sum of its parts: H is 4, its parts 5", "what is held of a grant is what holds hold: G1 has 3 held, holds hold 4 of it"},
@@ -376,6 +390,36 @@ func TestVerify_FindsWhatIsHeldOrDueWrong(t *testing.T) {
 			[]string{"UPDATE credits_accounts SET next_at = '2026-03-01 12:00:00+00:00'" + ofAcc},
 			[]string{"what ends by itself is due by then: a hold ends at 2026-03-01T10:00:00Z, and nothing is due before 2026-03-01T12:00:00Z"},
 		}})
+	})
+}
+
+// What is due first is what counts, and an empty grant is not.
+func TestVerify_LooksForTheFirstThatIsDue(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		fund(t, l, db, 10)
+		if _, err := l.SetThreshold(t.Context(), db, credits.SetThreshold{Account: acc, Low: 1}); err != nil {
+			t.Fatal(err)
+		}
+		later := grant(t, l, db, credits.Grant{Account: acc, Amount: 5, Key: "later", EffectiveAt: start.Add(3 * time.Hour)})
+		exec(t, db, "UPDATE credits_accounts SET next_at = NULL")
+		found, err := l.Verify(t.Context(), db, acc)
+		if err != nil || len(found) != 1 {
+			t.Error(found, err)
+		}
+		if _, err := l.Revoke(t.Context(), db, credits.Revoke{Account: acc, Entry: later.Number, Key: "v"}); err != nil {
+			t.Fatal(err)
+		}
+		exec(t, db, "UPDATE credits_accounts SET next_at = NULL")
+		creditstest.RequireSound(t, l, db, acc)
+		for _, d := range []time.Duration{2 * time.Hour, time.Hour, 4 * time.Hour} {
+			hold(t, l, db, credits.Hold{Account: acc, Amount: 1, For: d})
+		}
+		creditstest.RequireSound(t, l, db, acc)
+		exec(t, db, "UPDATE credits_accounts SET next_at = ?", start.Add(time.Hour+time.Microsecond))
+		found, err = l.Verify(t.Context(), db, acc)
+		if err != nil || len(found) != 1 || !strings.Contains(found[0].Detail, "a hold ends at 2026-03-01T10:00:00Z") {
+			t.Error(found, err)
+		}
 	})
 }
 

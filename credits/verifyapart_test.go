@@ -2,12 +2,16 @@ package credits_test
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/credits"
+	"github.com/quitrent/quitrent/credits/creditstest"
 	"github.com/quitrent/quitrent/tenancy"
 	"github.com/quitrent/quitrent/tenancy/tenancytest"
 )
@@ -64,6 +68,100 @@ func TestVerify_ReadsNothingOfAnotherAccountOrUnit(t *testing.T) {
 		if found, err := ledgers["credit"].Verify(t.Context(), db, "acc_4"); err != nil || len(found) > 0 {
 			t.Error(found, err)
 		}
+	})
+}
+
+// What is walked before the lock is what the account has in its own unit, whatever there
+// is of others: an entry that comes meanwhile may be of a grant that was not there yet.
+func TestVerify_WalksAheadAsFarAsItsOwnLedgerGoes(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		history(t, l, db, acc)
+		for i := range 7 {
+			grant(t, credits.New(credits.Config{Unit: "gpu_second"}), db, credits.Grant{Account: acc, Amount: 1, Key: fmt.Sprint("gpu", i)})
+		}
+		for i := range 9 {
+			grant(t, l, db, credits.Grant{Account: other, Amount: 1, Key: fmt.Sprint(i)})
+		}
+		var pages []string
+		found, err := l.Verify(t.Context(), db.WithQueryHook(onQuery(func(q string) {
+			if strings.Contains(q, "balance, spendable, at") {
+				pages = append(pages, q)
+			}
+		})), acc)
+		if err != nil || len(found) > 0 || !strings.Contains(pages[0], "number <= 5 ") {
+			t.Error(found, err, pages[0])
+		}
+	})
+}
+
+// What an entry took from a grant is counted there only if that is the ledger's own.
+func TestVerify_KnowsNoGrantOfAnotherAccountOrUnit(t *testing.T) {
+	for name, of := range map[string]string{
+		"another account": "account_id = 'acc_2'", "another unit": "unit = 'gpu_second'",
+	} {
+		t.Run(name, func(t *testing.T) {
+			bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+				history(t, l, db, acc)
+				history(t, l, db, other)
+				grant(t, credits.New(credits.Config{Unit: "gpu_second"}), db, credits.Grant{Account: acc, Amount: 1, Key: "gpu"})
+				unguard(t, db)
+				exec(t, db, "UPDATE credits_entries SET grant_id = (SELECT MIN(grant_id) FROM credits_grants WHERE "+of+") WHERE account_id = 'acc_1' AND unit = 'credit' AND number = 5")
+				found, err := l.Verify(t.Context(), db, acc)
+				if err != nil || !slices.ContainsFunc(found, func(f credits.Finding) bool { return f.Rule == "every split's grant exists" }) {
+					t.Error(found, err)
+				}
+			})
+		})
+	}
+}
+
+// A debt is of no grant that would tell whose it is: a refund of it is compared with what
+// its own entry left as a debt.
+func TestVerify_ComparesARefundWithItsOwnDebt(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, _ *credits.Ledger) {
+		indebted := func(unit string, account tenancy.AccountID, debt int64) *credits.Ledger {
+			l := credits.New(credits.Config{Unit: unit, Overdraft: 1000})
+			grant(t, l, db, credits.Grant{Account: account, Amount: 10, Key: unit})
+			h := hold(t, l, db, credits.Hold{Account: account, Amount: 5})
+			e := settle(t, l, db, credits.Settle{Account: account, Hold: h.ID, Amount: 10 + debt, Key: unit + " s"})
+			refund(t, l, db, credits.Refund{Account: account, Entry: e.Entry.Number, Amount: 2, Key: unit + " r"})
+			return l
+		}
+		l := indebted("credit", acc, 2)
+		indebted("credit", other, 10)
+		indebted("gpu_second", acc, 20)
+		unguard(t, db)
+		exec(t, db, "UPDATE credits_splits SET amount = 3 WHERE account_id = 'acc_1' AND unit = 'credit' AND number = 3")
+		found, err := l.Verify(t.Context(), db, acc)
+		if err != nil || !slices.ContainsFunc(found, func(f credits.Finding) bool { return strings.HasSuffix(f.Detail, "entry 2 took 2 from , 3 came back") }) {
+			t.Error(found, err)
+		}
+	})
+}
+
+// What a refund puts into a grant that it makes counts for the grant in whose place that is,
+// and nothing else does: neither another part of it, nor what is given back to that grant
+// later, nor anything of another account.
+func TestVerify_CountsForAnOriginWhatWentIntoItsPlace(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB, _ *credits.Ledger, clock *tenancytest.Clock) {
+		l := credits.New(credits.Config{Now: clock.Now, RefundGrace: time.Hour})
+		grant(t, l, db, credits.Grant{Account: acc, Amount: 4, Key: "g1", ExpiresAt: start.Add(time.Hour)})
+		g2 := grant(t, l, db, credits.Grant{Account: acc, Amount: 20, Key: "g2", Priority: 1000})
+		both := deduct(t, l, db, credits.Deduct{Account: acc, Amount: 7})
+		clock.Advance(2 * time.Hour)
+		plain := deduct(t, l, db, credits.Deduct{Account: acc, Amount: 5})
+		refund(t, l, db, credits.Refund{Account: acc, Entry: both.Number, Key: "r1"})
+		back := refund(t, l, db, credits.Refund{Account: acc, Entry: plain.Number, Amount: 2, Key: "r2"})
+		again := deduct(t, l, db, credits.Deduct{Account: acc, Amount: 3})
+		refund(t, l, db, credits.Refund{Account: acc, Entry: again.Number, Key: "r3"})
+		if d := cmp.Diff([]split{{5, -3}}, splits(t, db, acc, again.Number)); d != "" {
+			t.Error("not from what came back: ", d)
+		}
+		grant(t, l, db, credits.Grant{Account: other, Amount: 1, Key: "other"})
+		exec(t, db, `INSERT INTO credits_grants (account_id, unit, grant_id, category, priority, amount, remaining, operations, origin, effective_at, number, created_at)
+			SELECT 'acc_2', unit, grant_id, category, priority, amount, remaining, operations, 'elsewhere', effective_at, ?, created_at
+			FROM credits_grants WHERE account_id = 'acc_1' AND number = ?`, back.Number, g2.Number)
+		creditstest.RequireSound(t, l, db, acc)
 	})
 }
 
