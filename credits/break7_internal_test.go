@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/uptrace/bun"
@@ -104,4 +107,40 @@ func TestKey_RefusedInOneUnitAndAnEntryInTheOther(t *testing.T) {
 			sound(t, l, db)
 		}
 	}, Migrate)
+}
+
+// A lock_timeout is waited out once for all who wait, where the account is remembered too:
+// what the swift statement has waited for in vain is not waited for once more by locks.
+func TestCombine_ALockTimeoutOfWhatIsRememberedIsWaitedOutOnce(t *testing.T) {
+	db := dbtest.Postgres(t, Migrate)
+	l := funded(t, db, Config{}, accA)
+	impatient, err := dbtest.Open(dbtest.DSN(db) + "&lock_timeout=200ms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dbtest.Close(impatient)
+	locks := 0
+	hooked := impatient.WithQueryHook(everyHook(func(query string) {
+		if strings.HasPrefix(query, "SELECT") && strings.Contains(query, "FOR UPDATE") {
+			locks++
+		}
+	}))
+	if _, err := l.Deduct(t.Context(), hooked, Deduct{Account: accA, Amount: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, known := l.shelf.get(shelved{hooked.DB, accA}); !known {
+		t.Fatal("nothing is remembered")
+	}
+	defer lockedElsewhere(t, db, accA)()
+	locks = 0
+	var callers []*caller
+	for range 5 {
+		m := deduction(l, hooked, accA, 1, "")
+		m.at.way = byWaiting
+		callers = append(callers, m)
+	}
+	began := time.Now()
+	if d := cmp.Diff(slices.Repeat([]string{"error"}, 5), outcomesOf(l, callers...)); d != "" || locks != 0 {
+		t.Errorf("%d more statements lock, in %v; %s", locks, time.Since(began), d)
+	}
 }
