@@ -103,14 +103,14 @@ const mostApart = 8
 // account that is locked elsewhere is not waited for here either: hand goes on with it.
 func (l *Ledger) again(ctx context.Context, callers []*caller, err error) {
 	unknown := errors.Is(err, ErrOutcomeUnknown)
-	vain := !unknown && (len(callers) == 1 || tx.State(err) == lockTimeout)
+	vain := !unknown && (len(callers) == 1 || tx.State(err) == lockTimeout && callers[0].at.way == byWaiting)
 	slots := make(chan struct{}, mostApart)
 	var apart sync.WaitGroup
 	for _, group := range byAccount(callers) {
 		slots <- struct{}{}
 		apart.Go(func() {
 			defer func() { <-slots }()
-			locked := false
+			locked, waited := false, error(nil)
 			for _, m := range group {
 				if m.err = err; vain || unknown && m.request.key == "" {
 					continue
@@ -118,6 +118,10 @@ func (l *Ledger) again(ctx context.Context, callers []*caller, err error) {
 				m.unsure = unknown
 				if locked { // who came later does not overtake
 					m.out, m.err = outcome{refusal: errLocked}, nil
+					continue
+				}
+				if waited != nil { // as long as the others of the account would
+					m.err = waited
 					continue
 				}
 				var outs []outcome
@@ -131,6 +135,9 @@ func (l *Ledger) again(ctx context.Context, callers []*caller, err error) {
 					locked = errors.Is(m.out.refusal, errLocked)
 				case !unknown:
 					m.err = again
+					if tx.State(again) == lockTimeout {
+						waited = again
+					}
 				}
 			}
 		})

@@ -102,10 +102,10 @@
 // # Once and only once
 //
 // A key makes an operation happen once, whatever is retried. The same key with the
-// same content gives the first outcome back, a refusal too; with other content, or
-// in another verb, it is ErrKeyReused. What the content is, each verb
-// says; notes, actors and bases are no part of it. Keys are unique per account and
-// unit, and kept for ever. A refusal without a key writes nothing.
+// same content gives the first outcome back, a refusal too; with other content, or in
+// another verb, it is ErrKeyReused. What the content is, each verb says; notes, actors
+// and bases are no part of it. Keys are unique per account and unit, and kept for ever.
+// A refusal without a key writes nothing.
 //
 // A COMMIT whose outcome nobody knows – the connection was lost – is
 // ErrOutcomeUnknown: ask again with the same key.

@@ -32,8 +32,9 @@ const maxBasis = 1000
 // Config is the policy of a Ledger. The zero value works.
 type Config struct {
 	// Unit is what the ledger counts: "credit", "gpu_second". Each unit of an account is
-	// a ledger of its own, with entries, grants, holds and keys of its own.
-	// Events and audit data say which unit they are about, where that is not the default. 1 to 32 of a to z, 0 to 9 and "_". Default: "credit".
+	// a ledger of its own, with entries, grants, holds and keys of its own. Events and
+	// audit data say which unit they are about, where that is not the default. 1 to 32 of a
+	// to z, 0 to 9 and "_". Default: "credit".
 	Unit string
 
 	// Exponent is how many decimals of the unit an amount has, 0 to 9: with 3, 1,500 are

@@ -27,9 +27,9 @@ type keyRow struct {
 	bun.BaseModel `bun:"table:credits_keys,alias:k"`
 
 	Account   tenancy.AccountID `bun:"account_id,pk"`
+	Unit      string            `bun:"unit,pk"`
 	Key       string            `bun:"key,pk"`
 	Hash      string            `bun:"hash"`
-	Unit      string            `bun:"unit"`
 	Outcome   string            `bun:"outcome"`
 	Number    int64             `bun:"number,nullzero"`
 	Need      int64             `bun:"need"`

@@ -76,7 +76,7 @@ func (l *Ledger) swift(ctx context.Context, db *bun.DB, callers []*caller, wait 
 // locked by somebody else.
 func (l *Ledger) writeTabs(ctx context.Context, db *bun.DB, tabs []*tab, wait bool) error {
 	written, moved, err := l.draw(ctx, db, tabs, wait)
-	if errors.Is(err, tx.ErrOutcomeUnknown) {
+	if errors.Is(err, tx.ErrOutcomeUnknown) || wait && tx.State(err) == lockTimeout { // by locks it would be waited for as long again
 		return err
 	}
 	if err != nil {

@@ -1,9 +1,9 @@
 -- Splits lose their foreign keys: the ledger is append-only, so they can only slow it
 -- down, and a split may name no grant, where an account went into debt. Verify looks
 -- instead.
-ALTER TABLE credits_splits DROP CONSTRAINT credits_splits_account_id_unit_number_fkey;
+ALTER TABLE credits_splits DROP CONSTRAINT IF EXISTS credits_splits_account_id_unit_number_fkey;
 
-ALTER TABLE credits_splits DROP CONSTRAINT credits_splits_account_id_grant_id_fkey;
+ALTER TABLE credits_splits DROP CONSTRAINT IF EXISTS credits_splits_account_id_grant_id_fkey;
 
 -- version grows with every change of anything of the account's. entered_at is when the
 -- newest entry was made; next_at, if it is set, is not after the moment at which

@@ -1,5 +1,7 @@
 -- Where a key was used in two units there is no way back: nothing is changed then.
-ALTER TABLE credits_keys RENAME TO credits_keys_before;
+CREATE TABLE credits_keys_before AS SELECT * FROM credits_keys;
+
+DROP TABLE credits_keys;
 
 CREATE TABLE credits_keys (
     account_id TEXT NOT NULL,

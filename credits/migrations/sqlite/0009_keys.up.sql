@@ -4,7 +4,9 @@ DROP INDEX credits_entries_keys;
 
 CREATE UNIQUE INDEX credits_entries_keys ON credits_entries (account_id, unit, key) WHERE key <> '';
 
-ALTER TABLE credits_keys RENAME TO credits_keys_before;
+CREATE TABLE credits_keys_before AS SELECT * FROM credits_keys;
+
+DROP TABLE credits_keys;
 
 CREATE TABLE credits_keys (
     account_id TEXT NOT NULL,
