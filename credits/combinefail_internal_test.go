@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -311,34 +310,6 @@ func TestCombine_OneThatFailsForCertainIsNotAskedForAgain(t *testing.T) {
 		}
 	}))
 	if d := cmp.Diff([]string{"error"}, outcomesOf(l, deduction(l, hooked, accA, 1, "k"))); d != "" || locks != 1 {
-		t.Errorf("%d times, %s", locks, d)
-	}
-}
-
-// Where PostgreSQL has had enough of waiting for a lock, nobody waits as long once more for
-// each of those who wait with him.
-func TestCombine_ALockTimeoutIsWaitedOutOnceForAll(t *testing.T) {
-	db := dbtest.Postgres(t, Migrate)
-	l := funded(t, db, Config{}, accA)
-	defer lockedElsewhere(t, db, accA)()
-	impatient, err := dbtest.Open(dbtest.DSN(db) + "&lock_timeout=5ms")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dbtest.Close(impatient)
-	locks := 0
-	hooked := impatient.WithQueryHook(everyHook(func(query string) {
-		if strings.Contains(query, "FOR UPDATE") {
-			locks++
-		}
-	}))
-	var callers []*caller
-	for range 20 {
-		m := deduction(l, hooked, accA, 1, "")
-		m.at.way = byWaiting
-		callers = append(callers, m)
-	}
-	if d := cmp.Diff(slices.Repeat([]string{"error"}, 20), outcomesOf(l, callers...)); d != "" || locks != 1 {
 		t.Errorf("%d times, %s", locks, d)
 	}
 }

@@ -212,26 +212,8 @@ type Seed struct {
 	ExpiresAt time.Time
 }
 
-// seedKey is the key of every account's seed, so that there can be only one of a unit.
+// seedKey is the key of every account's seed, so that there can be only one.
 const seedKey = ownKeys + "seed"
-
-// seedKey says the unit, because there were times when the units of an account shared
-// their keys, unless the account was seeded before it did.
-func (l *Ledger) seedKey(ctx context.Context, db bun.IDB, account tenancy.AccountID) (string, error) {
-	unit := l.otherUnit()
-	if unit == "" {
-		return seedKey, nil
-	}
-	if err := checkAccount(account); err != nil {
-		return "", err
-	}
-	plain, err := db.NewSelect().Model((*entryRow)(nil)).
-		Where("account_id = ? AND unit = ? AND key = ? AND key <> ''", account, unit, seedKey).Exists(ctx)
-	if err != nil || plain {
-		return seedKey, err
-	}
-	return seedKey + ":" + unit, nil
-}
 
 // Seed grants an account the credits it is born with, once in its life whoever asks;
 // each unit has a seed of its own. It returns what Grant returns: ErrKeyReused when the
@@ -240,12 +222,8 @@ func (l *Ledger) Seed(ctx context.Context, db bun.IDB, s Seed) (Entry, error) {
 	if s.Category == "" {
 		s.Category = CategoryPromo
 	}
-	key, err := l.seedKey(ctx, db, s.Account)
-	if err != nil {
-		return Entry{}, err
-	}
 	return l.Grant(ctx, db, Grant{
-		Account: s.Account, Amount: s.Amount, Key: key, Category: s.Category, ExpiresAt: s.ExpiresAt,
+		Account: s.Account, Amount: s.Amount, Key: seedKey, Category: s.Category, ExpiresAt: s.ExpiresAt,
 		Note: "credits to begin with",
 	})
 }

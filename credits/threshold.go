@@ -83,7 +83,8 @@ const (
 // themselves. An account that is low already is so at once.
 //
 // What a request does in several steps counts by where it ends: a settlement that charges a
-// part of its hold and gives the rest back. An account has 20 thresholds at most.
+// part of its hold and gives the rest back. An account has 20 thresholds at most. It writes
+// the audit log; set again as it is, a threshold stays so and nothing is written.
 //
 // It returns ErrInvalid.
 func (l *Ledger) SetThreshold(ctx context.Context, db bun.IDB, s SetThreshold) (Threshold, error) {
@@ -99,6 +100,10 @@ func (l *Ledger) SetThreshold(ctx context.Context, db bun.IDB, s SetThreshold) (
 	_, err := l.ask(ctx, db, request{
 		account: s.Account, alone: true, opens: true,
 		do: func(_ context.Context, b *book) (outcome, error) {
+			if row := b.threshold(s.Name); row != nil && row.Low == s.Low && row.Reset == s.Reset {
+				set = row.threshold()
+				return outcome{}, nil
+			}
 			row, err := b.setThreshold(s)
 			if err != nil {
 				return outcome{}, err
@@ -164,8 +169,8 @@ func (b *book) setThreshold(s SetThreshold) (*thresholdRow, error) {
 	return row, nil
 }
 
-// RemoveThreshold takes a threshold away, and publishes nothing. It returns
-// ErrNoThreshold and ErrInvalid.
+// RemoveThreshold takes a threshold away. It writes the audit log and publishes nothing. It
+// returns ErrNoThreshold and ErrInvalid.
 func (l *Ledger) RemoveThreshold(ctx context.Context, db bun.IDB, r RemoveThreshold) error {
 	r.Name = cmp.Or(r.Name, defaultThreshold)
 	if err := checkThreshold(r.Account, r.Name, r.Actor); err != nil {

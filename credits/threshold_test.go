@@ -353,6 +353,11 @@ func TestThreshold_SaysInTheAuditLogWhoSetIt(t *testing.T) {
 			}
 		}
 		setThreshold(t, l, db, credits.SetThreshold{Name: "b"})
+		before := rows(t, db)
+		setThreshold(t, l, db, credits.SetThreshold{Name: "b", Actor: who})
+		if d := cmp.Diff(before, rows(t, db)); d != "" {
+			t.Errorf("set again as it is: %s", d)
+		}
 		lines, err := tenancy.New(tenancy.Config{}).Audits(t.Context(), db, tenancy.AuditLog{Account: acc})
 		if err != nil || len(lines) != 3 || lines[0].Actor != (tenancy.Actor{Kind: tenancy.ActorSystem, ID: "credits"}) {
 			t.Errorf("%+v, %v", lines, err)

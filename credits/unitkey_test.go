@@ -3,9 +3,11 @@ package credits_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/uptrace/bun"
 
 	"github.com/quitrent/quitrent/credits"
@@ -62,35 +64,57 @@ func TestKey_UnderWayInOneUnitHoldsUpNoOther(t *testing.T) {
 	creditstest.RequireSound(t, seconds, db, acc)
 }
 
-func TestM15_KeysOfTwoUnitsHaveNoWayBackAndLoseNothing(t *testing.T) {
-	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
-		seconds := credits.New(credits.Config{Unit: "gpu_second", Now: clock.Now})
-		grant(t, l, db, credits.Grant{Account: acc, Amount: 10, Key: "g"})
-		grant(t, seconds, db, credits.Grant{Account: acc, Amount: 10, Key: "s"})
-		for _, key := range []string{"refused", "held"} {
-			_, err := l.Deduct(t.Context(), db, credits.Deduct{Account: acc, Amount: 40, Key: key})
-			requireError(t, err, credits.ErrInsufficient)
+// Every verb, in two units of one account, with the same keys, at once.
+func TestKey_TwoUnitsAtOnceWithTheSameKeys(t *testing.T) {
+	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
+		units := []*credits.Ledger{
+			credits.New(credits.Config{}), credits.New(credits.Config{Unit: "gpu_second"}),
+			credits.New(credits.Config{}), credits.New(credits.Config{Unit: "gpu_second", Combine: credits.CombineOff}),
 		}
-		before := rows(t, db)
-		if err := credits.Down(t.Context(), db, 8); err != nil {
-			t.Fatal(err)
+		for _, l := range units[:2] {
+			fund(t, l, db, 1000)
 		}
-		if err := credits.Migrate(t.Context(), db); err != nil {
-			t.Fatal(err)
+		var mu sync.Mutex
+		seen := map[string]string{} // of each unit and key, what it did
+		say := func(i int, key string, what any, err error) {
+			if err != nil && !errors.Is(err, credits.ErrInsufficient) && !errors.Is(err, credits.ErrHoldEnded) {
+				t.Errorf("%d, %s: %v", i, key, err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			id := fmt.Sprint(i%2, key)
+			got := fmt.Sprint(what, errors.Is(err, credits.ErrInsufficient))
+			if was, ok := seen[id]; ok && was != got {
+				t.Errorf("%s: %s, then %s", id, was, got)
+			}
+			seen[id] = got
 		}
-		if d := cmp.Diff(before, rows(t, db)); d != "" {
-			t.Error(d)
+		dbtest.Together(16, func(i int) error {
+			l := units[i%4]
+			r := rand.New(rand.NewPCG(uint64(i/4), 7))
+			for n := range 15 {
+				key := fmt.Sprint("k", n)
+				switch r.IntN(3) {
+				case 0:
+					e, err := l.Deduct(t.Context(), db, credits.Deduct{Account: acc, Amount: 1, Key: "d" + key})
+					say(i, "d"+key, e.Number, err)
+				case 1:
+					h, err := l.Hold(t.Context(), db, credits.Hold{Account: acc, Amount: 2, Key: "h" + key})
+					say(i, "h"+key, h.ID, err)
+					if err == nil {
+						s, err := l.Settle(t.Context(), db, credits.Settle{Account: acc, Hold: h.ID, Amount: 1})
+						say(i, "s"+key, s.Entry.Number, err)
+					}
+				default:
+					e, err := l.Deduct(t.Context(), db, credits.Deduct{Account: acc, Amount: 100000, Key: "r" + key})
+					say(i, "r"+key, e.Number, err)
+				}
+			}
+			return nil
+		})
+		for _, l := range units[:2] {
+			creditstest.RequireSound(t, l, db, "")
 		}
-		hold(t, seconds, db, credits.Hold{Account: acc, Amount: 1, Key: "held"})
-		grant(t, seconds, db, credits.Grant{Account: acc, Amount: 10, Key: "g"})
-		before = rows(t, db)
-		if err := credits.Down(t.Context(), db, 8); err == nil {
-			t.Error("two keys became one")
-		}
-		if d := cmp.Diff(before, rows(t, db)); d != "" {
-			t.Error(d)
-		}
-		grant(t, l, db, credits.Grant{Account: acc, Amount: 10, Key: "g"}) // as it was
-		creditstest.RequireBalance(t, l, db, acc, 10)
 	})
 }
