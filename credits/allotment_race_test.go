@@ -11,7 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/dialect"
 	"pgregory.net/rapid"
 
 	"github.com/quitrent/quitrent/credits"
@@ -168,14 +167,9 @@ func drawTimeline(t *rapid.T, most int) []act {
 // Whoever asks for an account in between, and however often or never: its ledger is the
 // same in the end, to the entry, its number, its time and what could be spent after it.
 func TestAllotments_AreTheSameHoweverOftenTheyAreSwept(t *testing.T) {
-	// A draw is dear on a server: fewer of them.
-	draws := map[dialect.Name]int{dialect.SQLite: 100, dialect.PG: 20}
 	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
 		accounts := 0
-		rapid.Check(t, func(t *rapid.T) {
-			if accounts >= 2*draws[db.Dialect().Name()] {
-				return
-			}
+		check(t, db, shares{sqlite: 12, postgres: 60}, func(t *rapid.T) {
 			acts := drawTimeline(t, 12)
 			daily := rapid.Bool().Draw(t, "swept daily")
 			run := func(swept bool) ([]credits.Entry, []string) {

@@ -127,7 +127,7 @@ func TestM14_WhateverAHandlerDoesNothingStaysHeldAndTheBalanceIsWhatWasPaid(t *t
 		clock := tenancytest.NewClock(start)
 		l := credits.New(credits.Config{Now: clock.Now})
 		made := 0
-		rapid.Check(t, func(t *rapid.T) {
+		check(t, db, shares{sqlite: 30, postgres: 100}, func(t *rapid.T) {
 			made++
 			account := tenancy.AccountID(fmt.Sprint("acc_", made))
 			ctx := context.Background()

@@ -95,7 +95,7 @@ func readAll(t *rapid.T, l *credits.Ledger, db bun.IDB, what credits.Statement) 
 func TestStatement_AgreesWithAReplayForAnyPartition(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
 		ctx, checks := context.Background(), 0
-		rapid.Check(t, func(t *rapid.T) {
+		check(t, db, shares{sqlite: 30, postgres: 100}, func(t *rapid.T) {
 			checks++
 			accounts := [2]tenancy.AccountID{tenancy.AccountID(fmt.Sprint("a_", checks)), tenancy.AccountID(fmt.Sprint("b_", checks))}
 			clock := tenancytest.NewClock(start)
