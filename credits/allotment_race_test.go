@@ -41,6 +41,7 @@ func renewChild(ctx context.Context, db *bun.DB, args []string) error {
 }
 
 func TestRace_TwoProcessesAndASweepGrantEachPeriodOnce(t *testing.T) {
+	t.Parallel()
 	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
 		allot(t, l, db, credits.SetAllotment{Account: acc, Name: "plan", Amount: 100, Every: credits.Every{Days: 1}, Anchor: start})
 		dbtest.Processes(t, 2, "renew", dbtest.DSN(db), string(acc))
@@ -167,6 +168,7 @@ func drawTimeline(t *rapid.T, most int) []act {
 // Whoever asks for an account in between, and however often or never: its ledger is the
 // same in the end, to the entry, its number, its time and what could be spent after it.
 func TestAllotments_AreTheSameHoweverOftenTheyAreSwept(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
 		accounts := 0
 		check(t, db, shares{sqlite: 12, postgres: 60}, func(t *rapid.T) {

@@ -203,6 +203,7 @@ func (m *spending) settle(h *heldBy, n int64, more bool) error {
 // on an account of its own. Whether somebody looks in between, which books what is due,
 // makes no difference.
 func TestModel_BudgetsAndThresholdsAgreeWithWhatWasSpent(t *testing.T) {
+	t.Parallel()
 	const steps = 40
 	actors := []tenancy.Actor{keyA, keyB, ada}
 	by := [][]tenancy.Actor{{keyA}, {keyB}, {ada}, {keyA, ada}, {keyA, ada}, {keyB, ada}, {}}

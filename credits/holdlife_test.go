@@ -37,6 +37,7 @@ func holdChild(ctx context.Context, db *bun.DB, _ []string) error {
 }
 
 func TestHoldRace_TwoProcessesHoldNoMoreThanThereIs(t *testing.T) {
+	t.Parallel()
 	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
 		fund(t, l, db, 40)
 		total := 0

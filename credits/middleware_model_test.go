@@ -123,6 +123,7 @@ func paid(acts []deed, cost, have int64, metered bool) int64 {
 }
 
 func TestM14_WhateverAHandlerDoesNothingStaysHeldAndTheBalanceIsWhatWasPaid(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
 		clock := tenancytest.NewClock(start)
 		l := credits.New(credits.Config{Now: clock.Now})

@@ -33,6 +33,7 @@ func drawConfig(t *rapid.T, m *model, clock *tenancytest.Clock) credits.Config {
 // of its own, on the model and on two ledgers that share a database as two processes do,
 // neither of which sees what the other or a host's transaction changes.
 func TestModel_AgreesWithTheLedgerAfterEveryStep(t *testing.T) {
+	t.Parallel()
 	const steps = 60
 	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
 		accounts := 0

@@ -30,6 +30,7 @@ type run struct {
 // three ways: swept whenever the clock moves, never, and swept or looked at now and
 // then. What has happened by itself is the same, to the entry.
 func TestSplitRun_EndsTheSameWhereverTheTimelineIsCut(t *testing.T) {
+	t.Parallel()
 	const steps = 24
 	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
 		ctx, checks := context.Background(), 0
