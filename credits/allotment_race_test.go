@@ -171,7 +171,7 @@ func TestAllotments_AreTheSameHoweverOftenTheyAreSwept(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
 		accounts := 0
-		check(t, db, shares{sqlite: 12, postgres: 60}, func(t *rapid.T) {
+		check(t, db, shares{sqlite: 20, postgres: 100}, func(t *rapid.T) {
 			acts := drawTimeline(t, 12)
 			daily := rapid.Bool().Draw(t, "swept daily")
 			run := func(swept bool) ([]credits.Entry, []string) {

@@ -228,6 +228,18 @@ func TestHold_IsChargedAtItsEndThoughWhoTookItHasGone(t *testing.T) {
 	})
 }
 
+// Nobody asks before both have happened. The hold's end finds the ledger as it was then.
+func TestHold_ItsEndComesAfterWhatExpiredBefore(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
+		grant(t, l, db, credits.Grant{Account: acc, Amount: 10, Key: "ends", ExpiresAt: start.Add(time.Hour)})
+		grant(t, l, db, credits.Grant{Account: acc, Amount: 10, Key: "stays"})
+		hold(t, l, db, credits.Hold{Account: acc, Amount: 4, For: 2 * time.Hour, AtEnd: credits.AtEndCharge})
+		clock.Advance(3 * time.Hour)
+		requireStory(t, l, db, "grant +10 =10 2026-03-01T09:00", "grant +10 =20 2026-03-01T09:00",
+			"expire -6 =10 2026-03-01T10:00", "settle -4 =10 2026-03-01T11:00")
+	})
+}
+
 func TestExpiry_TakesWhatIsLeftOfItsGrantAndOfNoOther(t *testing.T) {
 	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
 		grant(t, l, db, credits.Grant{Account: acc, Amount: 10, Key: "a", Category: credits.CategoryAllowance, ExpiresAt: start.Add(time.Hour)})
