@@ -114,9 +114,10 @@ func adopt(t testing.TB, l *credits.Ledger, db bun.IDB, a credits.Adopt) credits
 }
 
 func TestM18_WhatHappenedElsewhereBecomesASoundLedger(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, _ *tenancytest.Clock) {
 		n := 0
-		rapid.Check(t, func(rt *rapid.T) {
+		check(t, db, shares{sqlite: 25, postgres: 100}, func(rt *rapid.T) {
 			n++
 			account := tenancy.AccountID(fmt.Sprint("acc_", n))
 			lines, balance := told(rt)

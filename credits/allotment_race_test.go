@@ -11,7 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/dialect"
 	"pgregory.net/rapid"
 
 	"github.com/quitrent/quitrent/credits"
@@ -42,6 +41,7 @@ func renewChild(ctx context.Context, db *bun.DB, args []string) error {
 }
 
 func TestRace_TwoProcessesAndASweepGrantEachPeriodOnce(t *testing.T) {
+	t.Parallel()
 	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
 		allot(t, l, db, credits.SetAllotment{Account: acc, Name: "plan", Amount: 100, Every: credits.Every{Days: 1}, Anchor: start})
 		dbtest.Processes(t, 2, "renew", dbtest.DSN(db), string(acc))
@@ -168,14 +168,10 @@ func drawTimeline(t *rapid.T, most int) []act {
 // Whoever asks for an account in between, and however often or never: its ledger is the
 // same in the end, to the entry, its number, its time and what could be spent after it.
 func TestAllotments_AreTheSameHoweverOftenTheyAreSwept(t *testing.T) {
-	// A draw is dear on a server: fewer of them.
-	draws := map[dialect.Name]int{dialect.SQLite: 100, dialect.PG: 20}
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
 		accounts := 0
-		rapid.Check(t, func(t *rapid.T) {
-			if accounts >= 2*draws[db.Dialect().Name()] {
-				return
-			}
+		check(t, db, shares{sqlite: 20, postgres: 100}, func(t *rapid.T) {
 			acts := drawTimeline(t, 12)
 			daily := rapid.Bool().Draw(t, "swept daily")
 			run := func(swept bool) ([]credits.Entry, []string) {

@@ -148,6 +148,7 @@ func TestAllotment_MissedForYearsIsGrantedPeriodByPeriod(t *testing.T) {
 }
 
 func TestAllotment_RollsOver(t *testing.T) {
+	t.Parallel()
 	month := func(m time.Month) string { return fmt.Sprintf("2026-%02d-01T09:00", m) }
 	for name, c := range map[string]struct {
 		rollover credits.Rollover

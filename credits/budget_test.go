@@ -481,6 +481,7 @@ func TestBudget_AccountsWithoutOneAskForNone(t *testing.T) {
 }
 
 func TestBudgetRace_TwoProcessesSpendExactlyABudget(t *testing.T) {
+	t.Parallel()
 	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
 		fund(t, l, db, 1000)
 		setBudget(t, l, db, credits.SetBudget{Subject: keyA, Limit: 50, Period: credits.BudgetMonth})

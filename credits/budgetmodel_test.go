@@ -203,15 +203,15 @@ func (m *spending) settle(h *heldBy, n int64, more bool) error {
 // on an account of its own. Whether somebody looks in between, which books what is due,
 // makes no difference.
 func TestModel_BudgetsAndThresholdsAgreeWithWhatWasSpent(t *testing.T) {
-	longest := map[string]int{"sqlite": 40, "postgres": 15}
+	t.Parallel()
+	const steps = 40
 	actors := []tenancy.Actor{keyA, keyB, ada}
 	by := [][]tenancy.Actor{{keyA}, {keyB}, {ada}, {keyA, ada}, {keyA, ada}, {keyB, ada}, {}}
 	periods := []credits.BudgetPeriod{credits.BudgetLife, credits.BudgetDay, credits.BudgetWeek, credits.BudgetMonth}
 	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
-		steps := longest[t.Name()[len("TestModel_BudgetsAndThresholdsAgreeWithWhatWasSpent/"):]]
 		ctx := t.Context()
 		accounts := 0
-		rapid.Check(t, func(rt *rapid.T) {
+		check(t, db, shares{sqlite: 20, postgres: 80}, func(rt *rapid.T) {
 			accounts++
 			account := tenancy.AccountID(fmt.Sprint("acc_", accounts))
 			clock := tenancytest.NewClock(start)

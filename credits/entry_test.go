@@ -52,12 +52,7 @@ func TestEntries_ArePagesNewestFirstThatNothingMoves(t *testing.T) {
 
 func TestEntries_LimitsAreClamped(t *testing.T) {
 	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
-		joined(t, db, func(tx bun.Tx) {
-			fund(t, l, tx, 1000)
-			for range 505 {
-				deduct(t, l, tx, credits.Deduct{Account: acc, Amount: 1})
-			}
-		})
+		fill(t, db, 506)
 		for limit, want := range map[int]int{-1: 50, 0: 50, 1: 1, 500: 500, 501: 500, 1 << 40: 500} {
 			page, err := l.Entries(t.Context(), db, credits.Entries{Account: acc, Limit: limit})
 			if len(page.Entries) != want || err != nil || page.Entries[0].Number != 506 {

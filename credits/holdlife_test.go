@@ -37,6 +37,7 @@ func holdChild(ctx context.Context, db *bun.DB, _ []string) error {
 }
 
 func TestHoldRace_TwoProcessesHoldNoMoreThanThereIs(t *testing.T) {
+	t.Parallel()
 	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
 		fund(t, l, db, 40)
 		total := 0
@@ -224,6 +225,18 @@ func TestHold_IsChargedAtItsEndThoughWhoTookItHasGone(t *testing.T) {
 		}
 		requireBalance(t, ledgers[0], db, credits.Balance{Booked: 6, Spendable: 6})
 		creditstest.RequireSound(t, ledgers[0], db, acc)
+	})
+}
+
+// Nobody asks before both have happened. The hold's end finds the ledger as it was then.
+func TestHold_ItsEndComesAfterWhatExpiredBefore(t *testing.T) {
+	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
+		grant(t, l, db, credits.Grant{Account: acc, Amount: 10, Key: "ends", ExpiresAt: start.Add(time.Hour)})
+		grant(t, l, db, credits.Grant{Account: acc, Amount: 10, Key: "stays"})
+		hold(t, l, db, credits.Hold{Account: acc, Amount: 4, For: 2 * time.Hour, AtEnd: credits.AtEndCharge})
+		clock.Advance(3 * time.Hour)
+		requireStory(t, l, db, "grant +10 =10 2026-03-01T09:00", "grant +10 =20 2026-03-01T09:00",
+			"expire -6 =10 2026-03-01T10:00", "settle -4 =10 2026-03-01T11:00")
 	})
 }
 

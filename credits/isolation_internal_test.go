@@ -44,6 +44,7 @@ type priceRow struct {
 // database lets through. A new one belongs into
 // this test.
 func TestM11_OwnTablesAreKeptApart(t *testing.T) {
+	t.Parallel()
 	models := []any{
 		(*lockedRow)(nil), (*grantRow)(nil), (*entryRow)(nil), (*splitRow)(nil), (*keyRow)(nil), (*holdRow)(nil), (*priceRow)(nil),
 		(*budgetRow)(nil), (*thresholdRow)(nil), (*allotmentRow)(nil), (*sealTable)(nil),

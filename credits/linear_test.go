@@ -77,6 +77,7 @@ func standingOf(state any) string {
 // TestLinear_HistoriesOfTwoProcessesAreThoseOfOneAfterAnother lets two processes work on
 // one account at once, with keys that both use and holds that both settle.
 func TestLinear_HistoriesOfTwoProcessesAreThoseOfOneAfterAnother(t *testing.T) {
+	t.Parallel()
 	most := map[string]int{"sqlite": 4, "postgres": 12}
 	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
 		rounds := most[t.Name()[len("TestLinear_HistoriesOfTwoProcessesAreThoseOfOneAfterAnother/"):]]

@@ -1,9 +1,11 @@
 package credits_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -117,6 +119,27 @@ func exec(t testing.TB, db bun.IDB, query string, args ...any) {
 	if _, err := db.NewRaw(query, args...).Exec(t.Context()); err != nil {
 		t.Fatalf("%s: %v", query, err)
 	}
+}
+
+// repeat copies the row or rows of a table n times, by one statement. Of the copy i, from 1
+// on, some columns are what an expression says.
+func repeat(t testing.TB, db *bun.DB, n int, table string, changed map[string]string) {
+	t.Helper()
+	rows, err := db.DB.QueryContext(t.Context(), "SELECT * FROM "+table+" LIMIT 0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	columns, err := rows.Columns()
+	if err = errors.Join(err, rows.Close()); err != nil {
+		t.Fatal(err)
+	}
+	columns = slices.DeleteFunc(columns, func(c string) bool { return c == "filled" }) // which is computed
+	values := slices.Clone(columns)
+	for i, c := range columns {
+		values[i] = cmp.Or(changed[c], c)
+	}
+	exec(t, db, "WITH RECURSIVE copies (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM copies WHERE i < ?) INSERT INTO "+table+
+		" ("+strings.Join(columns, ", ")+") SELECT "+strings.Join(values, ", ")+" FROM "+table+", copies", n)
 }
 
 // split is what an entry took from the grant that another entry made.

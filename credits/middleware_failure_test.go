@@ -149,6 +149,7 @@ func crashChild(ctx context.Context, db *bun.DB, args []string) error {
 }
 
 func TestM14_AProcessThatDiesPaysForWhatHadBegun(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, db *bun.DB, l *credits.Ledger, clock *tenancytest.Clock) {
 		fund(t, l, db, 30)
 		for _, c := range []struct {

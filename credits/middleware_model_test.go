@@ -123,11 +123,12 @@ func paid(acts []deed, cost, have int64, metered bool) int64 {
 }
 
 func TestM14_WhateverAHandlerDoesNothingStaysHeldAndTheBalanceIsWhatWasPaid(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
 		clock := tenancytest.NewClock(start)
 		l := credits.New(credits.Config{Now: clock.Now})
 		made := 0
-		rapid.Check(t, func(t *rapid.T) {
+		check(t, db, shares{sqlite: 30, postgres: 100}, func(t *rapid.T) {
 			made++
 			account := tenancy.AccountID(fmt.Sprint("acc_", made))
 			ctx := context.Background()

@@ -33,11 +33,11 @@ func drawConfig(t *rapid.T, m *model, clock *tenancytest.Clock) credits.Config {
 // of its own, on the model and on two ledgers that share a database as two processes do,
 // neither of which sees what the other or a host's transaction changes.
 func TestModel_AgreesWithTheLedgerAfterEveryStep(t *testing.T) {
-	longest := map[string]int{"sqlite": 25, "postgres": 60}
+	t.Parallel()
+	const steps = 60
 	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
-		steps := longest[t.Name()[len("TestModel_AgreesWithTheLedgerAfterEveryStep/"):]]
 		accounts := 0
-		rapid.Check(t, func(t *rapid.T) {
+		check(t, db, shares{sqlite: 15, postgres: 100}, func(t *rapid.T) {
 			accounts++
 			clock := tenancytest.NewClock(start)
 			m := newModel(tenancy.AccountID(fmt.Sprint("acc_", accounts)))

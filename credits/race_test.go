@@ -40,6 +40,7 @@ func TestRace_AHundredDeductionsFromFiftyCreditsTakeExactlyFifty(t *testing.T) {
 }
 
 func TestRace_TwoProcessesTakeExactlyFifty(t *testing.T) {
+	t.Parallel()
 	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
 		fund(t, l, db, 50)
 		total := 0
@@ -63,6 +64,7 @@ func TestRace_TwoProcessesTakeExactlyFifty(t *testing.T) {
 }
 
 func TestRace_GrantsDeductionsAndRefundsKeepEveryGrantAboveZero(t *testing.T) {
+	t.Parallel()
 	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
 		dbtest.Processes(t, 2, "mix", dbtest.DSN(db))
 		if n := scan[int](t, db, "SELECT COUNT(*) FROM credits_grants WHERE remaining < 0 OR remaining > amount"); n != 0 {

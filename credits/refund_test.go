@@ -159,6 +159,7 @@ func TestRefund_OfWhatTookNothingIsRefused(t *testing.T) {
 }
 
 func TestRefund_InPartsAtOnceNeverExceedsTheDeduction(t *testing.T) {
+	t.Parallel()
 	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
 		e := spread(t, l, db)
 		dsn := dbtest.DSN(db)

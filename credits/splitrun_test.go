@@ -30,11 +30,11 @@ type run struct {
 // three ways: swept whenever the clock moves, never, and swept or looked at now and
 // then. What has happened by itself is the same, to the entry.
 func TestSplitRun_EndsTheSameWhereverTheTimelineIsCut(t *testing.T) {
-	longest := map[string]int{"sqlite": 18, "postgres": 24}
+	t.Parallel()
+	const steps = 24
 	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
-		steps := longest[t.Name()[len("TestSplitRun_EndsTheSameWhereverTheTimelineIsCut/"):]]
 		ctx, checks := context.Background(), 0
-		rapid.Check(t, func(t *rapid.T) {
+		check(t, db, shares{sqlite: 20, postgres: 100}, func(t *rapid.T) {
 			checks++
 			clock := tenancytest.NewClock(start)
 			m := newModel("acc_model")

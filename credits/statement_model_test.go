@@ -93,9 +93,10 @@ func readAll(t *rapid.T, l *credits.Ledger, db bun.IDB, what credits.Statement) 
 // A statement is what a replay of the entries says, its balances tie, and those of any
 // partition of a period are together the whole one's.
 func TestStatement_AgreesWithAReplayForAnyPartition(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db *bun.DB) {
 		ctx, checks := context.Background(), 0
-		rapid.Check(t, func(t *rapid.T) {
+		check(t, db, shares{sqlite: 30, postgres: 100}, func(t *rapid.T) {
 			checks++
 			accounts := [2]tenancy.AccountID{tenancy.AccountID(fmt.Sprint("a_", checks)), tenancy.AccountID(fmt.Sprint("b_", checks))}
 			clock := tenancytest.NewClock(start)

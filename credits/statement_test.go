@@ -298,6 +298,7 @@ func plan(t testing.TB, db *bun.DB, query string) string {
 // Page 10,000 is read as the first one is: as many statements, the lines by the same
 // plan, which goes by the primary key and takes no more rows than it shows.
 func TestStatement_Page10000CostsWhatPage1Does(t *testing.T) {
+	t.Parallel()
 	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
 		const last, before10000 = 20_100, 2 * 9_999
 		fill(t, db, last)

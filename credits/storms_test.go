@@ -41,6 +41,7 @@ func killer(db *bun.DB) func(stop <-chan struct{}) {
 // Several processes do what they can to a few accounts at once, while the database ends
 // their sessions, runs out of patience, or their clocks disagree.
 func TestStorm_WhatWasToldIsWhatIsThere(t *testing.T) {
+	t.Parallel()
 	const few, workers = 3, 8
 	plain := stormArgs{Accounts: few, Workers: workers, Each: 20}
 	verbs, host, cancelled, unkeyed, ordered, late := plain, plain, plain, plain, plain, plain
@@ -89,6 +90,7 @@ func TestStorm_WhatWasToldIsWhatIsThere(t *testing.T) {
 }
 
 func TestStorm_OnSQLiteToo(t *testing.T) {
+	t.Parallel()
 	db := dbtest.SQLite(t, credits.Migrate)
 	fundMany(t, db, 3, 400)
 	a := stormArgs{Who: "a", Accounts: 3, Workers: 6, Each: 20, Verbs: true, NoHolds: true}

@@ -1,7 +1,6 @@
 package credits_test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +55,7 @@ func history(t *testing.T, l *credits.Ledger, db bun.IDB, account tenancy.Accoun
 }
 
 func TestVerify_FindsEachKindOfDamage(t *testing.T) {
+	t.Parallel()
 	const (
 		g1 = "(SELECT grant_id FROM credits_grants WHERE account_id = 'acc_1' AND number = 1)"
 		g2 = "(SELECT grant_id FROM credits_grants WHERE account_id = 'acc_1' AND number = 2)"
@@ -443,12 +443,12 @@ func TestVerify_ClocksThatDifferLeaveNothingThatIsNeverDue(t *testing.T) {
 }
 
 func TestVerify_WalksEveryAccount(t *testing.T) {
+	t.Parallel()
 	bare(t, func(t *testing.T, db *bun.DB, l *credits.Ledger) {
-		joined(t, db, func(tx bun.Tx) {
-			for i := range 501 { // a page and one
-				grant(t, l, tx, credits.Grant{Account: tenancy.AccountID(fmt.Sprintf("acc_%03d", i)), Amount: 1, Key: "k"})
-			}
-		})
+		grant(t, l, db, credits.Grant{Account: "acc_000", Amount: 1, Key: "k"})
+		for _, table := range []string{"credits_accounts", "credits_grants", "credits_entries"} { // a page and one
+			repeat(t, db, 500, table, map[string]string{"account_id": "'acc_' || substr(CAST(1000 + i AS TEXT), 2)"})
+		}
 		exec(t, db, "UPDATE credits_accounts SET number = 2 WHERE account_id IN ('acc_000', 'acc_499', 'acc_500')")
 		var found []credits.Finding
 		joined(t, db, func(tx bun.Tx) {
@@ -473,15 +473,18 @@ func TestVerify_WalksEveryAccount(t *testing.T) {
 
 func TestVerify_ReadsLongLedgersInPages(t *testing.T) {
 	db := dbtest.SQLite(t, credits.Migrate)
-	l := credits.New(credits.Config{})
-	joined(t, db, func(tx bun.Tx) {
-		for i := range 1002 {
-			grant(t, l, tx, credits.Grant{Account: acc, Amount: 1, Key: fmt.Sprint(i)})
-			e := deduct(t, l, tx, credits.Deduct{Account: acc, Amount: 1})
-			refund(t, l, tx, credits.Refund{Account: acc, Entry: e.Number, Key: fmt.Sprint("r", i)})
-			deduct(t, l, tx, credits.Deduct{Account: acc, Amount: 1})
-		}
+	l := credits.New(credits.Config{Now: func() time.Time { return start }})
+	fund(t, l, db, 1)
+	e := deduct(t, l, db, credits.Deduct{Account: acc, Amount: 1})
+	refund(t, l, db, credits.Refund{Account: acc, Entry: e.Number, Key: "r"})
+	deduct(t, l, db, credits.Deduct{Account: acc, Amount: 1})
+	// And so on, each time with a grant of its own.
+	repeat(t, db, 1001, "credits_grants", map[string]string{"grant_id": "grant_id || i", "number": "number + 4 * i"})
+	repeat(t, db, 1001, "credits_entries", map[string]string{
+		"grant_id": "grant_id || i", "number": "number + 4 * i", "refund_of": "refund_of + 4 * i",
+		"key": "CASE key WHEN '' THEN '' ELSE key || i END",
 	})
+	exec(t, db, "UPDATE credits_accounts SET number = 4008")
 	creditstest.RequireSound(t, l, db, acc)
 	exec(t, db, "UPDATE credits_grants SET remaining = 1 WHERE number = 4001")
 	found, err := l.Verify(t.Context(), db, acc)

@@ -151,11 +151,11 @@ func TestVerify_LocksOneRow(t *testing.T) {
 func TestVerify_HoldsTheLockForWhatIsNewOnly(t *testing.T) {
 	db := dbtest.SQLite(t, credits.Migrate)
 	l := credits.New(credits.Config{})
-	joined(t, db, func(tx bun.Tx) {
-		fund(t, l, tx, 5000)
-		for range 2500 {
-			deduct(t, l, tx, credits.Deduct{Account: acc, Amount: 1})
-		}
+	fund(t, l, db, 5000)
+	exec(t, db, "UPDATE credits_grants SET remaining = 2500")
+	exec(t, db, "UPDATE credits_accounts SET number = 2501, booked = 2500, head_free = 2500")
+	repeat(t, db, 2500, "credits_entries", map[string]string{
+		"kind": "'deduct'", "number": "1 + i", "amount": "-1", "balance": "5000 - i", "spendable": "5000 - i", "key": "''",
 	})
 	var pages, locked []string
 	lock := false

@@ -47,6 +47,7 @@ func eventful(t *testing.T, l *credits.Ledger, db *bun.DB, account tenancy.Accou
 // Whatever there is of another account, or of the same one in another unit, sound or not,
 // a ledger's verification is about its own.
 func TestVerify_ReadsNothingOfAnotherAccountOrUnit(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, db *bun.DB, _ *credits.Ledger, clock *tenancytest.Clock) {
 		ledgers := map[string]*credits.Ledger{}
 		for n, unit := range []string{"credit", "gpu_second", "token"} {

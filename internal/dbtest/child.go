@@ -43,7 +43,9 @@ func Main(m *testing.M, funcs map[string]ChildFunc) {
 		}
 		os.Exit(0)
 	}
+	cleans = true
 	code := m.Run()
+	dropTemplates()
 	stopPooler()
 	stopServer()
 	os.Exit(code)

@@ -39,7 +39,14 @@ func Each(t *testing.T, fn func(t *testing.T, db *bun.DB), migrations ...Migrate
 // SQLite is a new database file.
 func SQLite(t testing.TB, migrations ...Migrate) *bun.DB {
 	t.Helper()
-	return open(t, "file:"+filepath.Join(t.TempDir(), "test.db"), migrations)
+	path := filepath.Join(t.TempDir(), "test.db")
+	if name, ok := list(migrations); ok {
+		if err := os.WriteFile(path, file(t, name, migrations), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		migrations = nil
+	}
+	return open(t, "file:"+path, migrations)
 }
 
 // SQLiteOneConn is a new database file behind a pool of one connection: whatever
@@ -55,14 +62,26 @@ func SQLiteOneConn(t testing.TB, migrations ...Migrate) *bun.DB {
 // Postgres is a new database on the test server.
 func Postgres(t testing.TB, migrations ...Migrate) *bun.DB {
 	t.Helper()
-	return open(t, create(t, ""), migrations)
+	root, from := mustServer(t), ""
+	if name, ok := list(migrations); ok && cleans {
+		from, migrations = template(t, root, name, migrations), nil
+	}
+	_, dsn := create(t, root, from)
+	return open(t, dsn, migrations)
 }
 
 // PostgresSchema is a new database in which search_path puts the given schema
 // first and leaves public out.
 func PostgresSchema(t testing.TB, schema string, migrations ...Migrate) *bun.DB {
 	t.Helper()
-	return open(t, create(t, schema), migrations)
+	name, dsn := create(t, mustServer(t), "")
+	schema = pgx.Identifier{schema}.Sanitize()
+	// Not in the URL: a pooler refuses what it does not know of.
+	err := execute(dsn, "CREATE SCHEMA "+schema, "ALTER DATABASE "+name+" SET search_path = "+schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return open(t, dsn, migrations)
 }
 
 func open(t testing.TB, dsn string, migrations []Migrate) *bun.DB {
@@ -143,8 +162,8 @@ var server = sync.OnceValues(func() (string, error) {
 // folder. A package without Main leaves the folder to the next start.
 var stopServer, stopPooler = func() {}, func() {}
 
-// create makes a database of its own for t and returns its URL.
-func create(t testing.TB, schema string) string {
+// mustServer is the URL of the test server.
+func mustServer(t testing.TB) string {
 	t.Helper()
 	root, err := server()
 	if err != nil {
@@ -153,46 +172,55 @@ func create(t testing.TB, schema string) string {
 		}
 		t.Skipf("PostgreSQL is not tested: %v; make test installs it, QUITRENT_TEST_POSTGRES names a server", err)
 	}
-	ctx := context.Background()
-	admin, err := pgx.Connect(ctx, root)
+	return root
+}
+
+// create makes a database of its own for t, a copy of the template if there is one, and
+// returns its name and its URL.
+func create(t testing.TB, root, template string) (name, dsn string) {
+	t.Helper()
+	name = id.New("t")
+	dsn, err := createDatabase(root, name, template)
 	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = admin.Close(ctx) }()
-	name := id.New("t")
-	if _, err := admin.Exec(ctx, "CREATE DATABASE "+name); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { drop(root, name) })
-	u, err := url.Parse(root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Path = "/" + name
-	if schema != "" {
-		inside, err := pgx.Connect(ctx, u.String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = inside.Close(ctx) }()
-		schema = pgx.Identifier{schema}.Sanitize()
-		if _, err := inside.Exec(ctx, "CREATE SCHEMA "+schema); err != nil {
-			t.Fatal(err)
-		}
-		// Not in the URL: a pooler refuses what it does not know of.
-		if _, err := inside.Exec(ctx, "ALTER DATABASE "+name+" SET search_path = "+schema); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return u.String()
+	return name, dsn
 }
 
-func drop(root, name string) {
-	ctx := context.Background()
-	admin, err := pgx.Connect(ctx, root)
-	if err != nil {
-		return // the server went first
+func createDatabase(root, name, template string) (dsn string, err error) {
+	q := "CREATE DATABASE " + name
+	if template != "" {
+		q += " TEMPLATE " + template
 	}
-	defer func() { _ = admin.Close(ctx) }()
-	_, _ = admin.Exec(ctx, fmt.Sprintf("DROP DATABASE IF EXISTS %s WITH (FORCE)", name))
+	if err := execute(root, q); err != nil {
+		return "", err
+	}
+	u, err := url.Parse(root)
+	if err != nil {
+		return "", err
+	}
+	u.Path = "/" + name
+	return u.String(), nil
+}
+
+// execute runs queries on a connection of their own.
+func execute(dsn string, queries ...string) error {
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	for _, q := range queries {
+		if _, err := conn.Exec(ctx, q); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drop ends a database, unless the server went first.
+func drop(root, name string) {
+	_ = execute(root, fmt.Sprintf("DROP DATABASE IF EXISTS %s WITH (FORCE)", name))
 }
