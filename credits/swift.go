@@ -75,7 +75,7 @@ func (l *Ledger) swift(ctx context.Context, db *bun.DB, callers []*caller, wait 
 // writeTabs has tabs written, and tells their callers. What is not written is void, or
 // locked by somebody else.
 func (l *Ledger) writeTabs(ctx context.Context, db *bun.DB, tabs []*tab, wait bool) error {
-	written, moved, err := l.draw(ctx, db, tabs, wait)
+	written, alone, err := l.draw(ctx, db, tabs, wait)
 	if errors.Is(err, tx.ErrOutcomeUnknown) || wait && tx.State(err) == lockTimeout { // by locks it would be waited for as long again
 		return err
 	}
@@ -89,10 +89,10 @@ func (l *Ledger) writeTabs(ctx context.Context, db *bun.DB, tabs []*tab, wait bo
 			t.tell(now)
 			t.known.free = now.free
 			l.shelf.put(at, t.known)
-		case moved[i]:
+		case alone[i] == hasMoved:
 			t.void = true
 			l.shelf.drop(at)
-		case err != nil || wait:
+		case alone[i] == knowsKey || err != nil || wait:
 			t.void = true
 		default:
 			t.locked = true
@@ -101,39 +101,43 @@ func (l *Ledger) writeTabs(ctx context.Context, db *bun.DB, tabs []*tab, wait bo
 	return nil
 }
 
-// foresee looks the requests' keys up, if some have been repeated lately.
+// foresee looks up which of the requests' keys have made entries, if some have been
+// repeated lately.
 func (l *Ledger) foresee(ctx context.Context, db *bun.DB, callers []*caller, tabs map[tenancy.AccountID]*tab) error {
 	if l.looking.Load() <= 0 {
 		return nil
 	}
 	l.looking.Add(-1)
-	o := &opening{ledger: l, db: db, requests: requestsOf(callers), books: map[tenancy.AccountID]*book{}}
-	for account, t := range tabs {
-		if t != nil {
-			o.books[account] = &book{ledger: l, account: account}
+	wanted := newLookup(db, "text", "text")
+	for _, m := range callers {
+		if r := &m.request; r.key != "" && tabs[r.account] != nil {
+			wanted.text(string(r.account))
+			wanted.text(r.key)
 		}
 	}
-	if err := o.readKeys(ctx); err != nil {
-		return err
-	}
-	found := false
-	for account, b := range o.books {
-		tabs[account].keys = b.keys
-		found = found || len(b.keys) > 0
-	}
-	if !found {
+	if wanted.rows == 0 {
 		return nil
 	}
-	l.looking.Store(lookFor)
-	return o.readEntries(ctx)
+	rows, err := db.QueryContext(ctx, `WITH d (account_id, key) AS (?)
+		SELECT `+entryColumns+`, e.hash FROM d JOIN credits_entries AS e
+		ON e.account_id = d.account_id AND e.unit = ? AND e.key = d.key AND e.key <> ''`, wanted, l.cfg.Unit) // sqltext: constant
+	return each(rows, err, func(scan func(...any) error) error {
+		var hash string
+		e, err := scanEntry(func(fields ...any) error { return scan(append(fields, &hash)...) })
+		if err == nil {
+			e.Hash = hash
+			tabs[e.Account].know(&e)
+			l.looking.Store(lookFor)
+		}
+		return err
+	})
 }
 
 // swiftly is the statement. Numbers, balances and times are those of the row that it has
 // locked, whatever it was when somebody remembered it. It waits for no lock, or has one
 // account only, so that rows may be locked in no order. What is read of keys may be older
 // than the lock, but then it is another epoch. A join is full where PostgreSQL, expecting
-// few rows of an array of any length, would make one of each with each; of an account that
-// is left alone the epoch tells why.
+// few rows of an array of any length, would make one of each with each.
 const (
 	swiftly = `WITH a (account_id, i, unit, epoch, apart, entries, taken, replays, at, until) AS (?),
 	e (i, n, account_id, amount, taken, key, hash, operation, note, actor_kind, actor_id, on_behalf_kind, on_behalf_id, basis) AS (?),
@@ -157,16 +161,24 @@ const (
 			e.actor_kind, e.actor_id, e.on_behalf_kind, e.on_behalf_id, e.basis, ok.head, ok.entered_at
 		FROM e FULL JOIN ok ON ok.i = e.i WHERE num_nulls(ok.i, e.i) = 0)
 	SELECT a.i, ok.i IS NOT NULL, COALESCE(ok.number, 0), COALESCE(ok.booked, 0), COALESCE(ok.head_free, 0), COALESCE(ok.entered_at, a.at),
-		CASE WHEN ok.i IS NULL THEN NOT EXISTS (SELECT 1 FROM credits_accounts AS c
-			WHERE c.account_id = a.account_id AND c.unit = a.unit AND c.epoch = a.epoch) ELSE false END
+		CASE WHEN ok.i IS NOT NULL THEN '' WHEN a.i IN (SELECT used.i FROM used) THEN '` + knowsKey + `'
+			WHEN NOT EXISTS (SELECT 1 FROM credits_accounts AS c
+				WHERE c.account_id = a.account_id AND c.unit = a.unit AND c.epoch = a.epoch) THEN '` + hasMoved + `' ELSE '' END
 	FROM a FULL JOIN ok ON ok.i = a.i`
 	skipLocked = ` SKIP LOCKED`
 )
 
+// Why the statement left an account alone, where it is not that somebody else has its lock or
+// that there is too little in its head.
+const (
+	hasMoved = "moved" // it is in another epoch
+	knowsKey = "key"   // one of the keys has done something else than an entry
+)
+
 // draw runs swiftly on the tabs. It returns how it left those accounts that it wrote, by
-// their places, and which of the others are in another epoch. Its rows come before it is
-// known to have been committed: with an error they say nothing.
-func (l *Ledger) draw(ctx context.Context, db *bun.DB, tabs []*tab, wait bool) (written map[int]drawn, moved map[int]bool, err error) {
+// their places, and why it left others alone. Its rows come before it is known to have been
+// committed: with an error they say nothing.
+func (l *Ledger) draw(ctx context.Context, db *bun.DB, tabs []*tab, wait bool) (written map[int]drawn, alone map[int]string, err error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -179,18 +191,21 @@ func (l *Ledger) draw(ctx context.Context, db *bun.DB, tabs []*tab, wait bool) (
 	}
 	accounts, draws := sheets(db, l.cfg.Unit, tabs)
 	s := &executed{sheets: []*sheet{accounts, draws}, one: accounts.rows == 1 && draws.rows == 1, wait: wait}
-	written, moved = make(map[int]drawn, len(tabs)), map[int]bool{}
+	written, alone = make(map[int]drawn, len(tabs)), map[int]string{}
 	err = l.prepared.run(ctx, db.DB, conn, s, func(scan func(...any) error) error {
 		var i int
 		var now drawn
-		var ok, other bool
+		var ok bool
+		var why string
 		var at sql.Null[time.Time]
-		err := scan(&i, &ok, &now.number, &now.booked, &now.free, &at, &other)
+		err := scan(&i, &ok, &now.number, &now.booked, &now.free, &at, &why)
 		now.enteredAt = orZero(at)
 		if ok {
 			written[i] = now
 		}
-		moved[i] = other
+		if why != "" {
+			alone[i] = why
+		}
 		return err
 	})
 	switch {
@@ -199,5 +214,5 @@ func (l *Ledger) draw(ctx context.Context, db *bun.DB, tabs []*tab, wait bool) (
 	case err != nil:
 		return nil, nil, tx.Single(err)
 	}
-	return written, moved, nil
+	return written, alone, nil
 }

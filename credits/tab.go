@@ -21,8 +21,8 @@ type tab struct {
 	replays int64
 
 	callers int
-	keys    map[string]*keyRow // that were used before
-	used    map[string]bool    // by draws
+	keys    map[string]*entryRow // what they made that were used before
+	used    map[string]bool      // by draws
 
 	void   bool // the way by locks is to be gone
 	locked bool // somebody else has the account's lock
@@ -43,6 +43,14 @@ func (l *Ledger) tab(db *bun.DB, account tenancy.AccountID, now time.Time) *tab 
 	return &tab{account: account, known: known, at: now}
 }
 
+// know takes in an entry that was made before.
+func (t *tab) know(e *entryRow) {
+	if t.keys == nil {
+		t.keys = map[string]*entryRow{}
+	}
+	t.keys[e.Key] = e
+}
+
 // take takes a request in, and answers it if it is a replay. It reports false where it is
 // neither that nor a draw.
 func (t *tab) take(m *caller) bool {
@@ -50,11 +58,11 @@ func (t *tab) take(m *caller) bool {
 	if r.draw == nil || t.void {
 		return false
 	}
-	if k := t.keys[r.key]; k != nil && r.key != "" {
-		m.out = k.out
+	if e := t.keys[r.key]; e != nil {
+		m.out.entry = e.entry()
 		m.out.entry.Replayed = true
 		t.replays++
-		return k.Hash == r.hash && k.Outcome == outcomeEntry && k.Hold == "" && k.out.entry.Number != 0
+		return e.Hash == r.hash && e.Hold == ""
 	}
 	if r.draw.Amount > t.known.free-t.taken || t.used[r.key] {
 		return false
