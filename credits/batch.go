@@ -115,7 +115,7 @@ func (l *Ledger) again(ctx context.Context, callers []*caller, err error) {
 				if m.err = err; vain || unknown && m.request.key == "" {
 					continue
 				}
-				m.unsure = unknown
+				m.unsure = m.unsure || unknown
 				if locked { // who came later does not overtake
 					m.out, m.err = outcome{refusal: errLocked}, nil
 					continue
@@ -133,11 +133,10 @@ func (l *Ledger) again(ctx context.Context, callers []*caller, err error) {
 				case again == nil:
 					m.out, m.err = outs[0], nil
 					locked = errors.Is(m.out.refusal, errLocked)
+				case tx.State(again) == lockTimeout:
+					m.err, waited = again, again
 				case !unknown:
 					m.err = again
-					if tx.State(again) == lockTimeout {
-						waited = again
-					}
 				}
 			}
 		})

@@ -178,7 +178,7 @@ func (c *combiner) wait(me *caller) (outcome, error) {
 	}
 	left, alone := c.leave(me)
 	switch {
-	case left:
+	case left && !me.unsure:
 		return outcome{}, me.ctx.Err()
 	case alone:
 		<-me.done

@@ -3,6 +3,7 @@ package credits
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -98,5 +99,38 @@ func TestCombine_ALockTimeoutOfWhatIsRememberedIsWaitedOutOnce(t *testing.T) {
 	}
 	if d := cmp.Diff(slices.Repeat([]string{"error"}, 5), outcomesOf(l, callers...)); d != "" || locks != 0 {
 		t.Errorf("%d more statements lock; %s", locks, d)
+	}
+}
+
+// Those who ask again by their keys wait it out once too.
+func TestCombine_ALockTimeoutIsWaitedOutOnceByWhoDoesNotKnow(t *testing.T) {
+	db := dbtest.Postgres(t, Migrate)
+	l := funded(t, db, Config{}, accA)
+	defer lockedElsewhere(t, db, accA)()
+	impatient, err := dbtest.Open(dbtest.DSN(db) + "&lock_timeout=5ms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dbtest.Close(impatient)
+	locks := 0
+	hooked := impatient.WithQueryHook(everyHook(func(query string) {
+		if strings.Contains(query, "FOR UPDATE") {
+			locks++
+		}
+	}))
+	var callers []*caller
+	for i := range 20 {
+		m := deduction(l, hooked, accA, 1, strconv.Itoa(i))
+		m.at.way = byWaiting
+		callers = append(callers, m)
+	}
+	l.again(t.Context(), callers, ErrOutcomeUnknown)
+	if d := cmp.Diff(slices.Repeat([]string{"error"}, 20), saidTo(callers)); d != "" || locks != 1 {
+		t.Errorf("%d times, %s", locks, d)
+	}
+	for _, m := range callers {
+		if !m.unsure {
+			t.Error("it is taken for certain")
+		}
 	}
 }
